@@ -1,0 +1,62 @@
+# Every verb works from a bare clone on a machine with Python 3.11 or newer: it makes .venv when it is needed.
+#   make demo ARGS="--port 8080"      passes arguments on
+#   make test PYTHON=python3.13       chooses the interpreter of a new .venv (`make clean` first to change it)
+
+ARGS ?=
+PYTHON ?=
+BIN := .venv/bin
+BOOTSTRAP := PYTHON="$(PYTHON)" scripts/bootstrap.sh
+
+# A stamp tells what .venv holds. It is older than a manifest when that changed, and the install is run again.
+MANIFESTS := constraints.txt sdk/pyproject.toml sync_server/pyproject.toml scripts/bootstrap.sh
+RUNTIME := .venv/.installed-runtime
+DEV := .venv/.installed-dev
+APP := .venv/.installed-app
+
+.DEFAULT_GOAL := help
+.PHONY: help demo server app test lint format constraints clean
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME) ## Run the whole way of a trip on this machine: app, server, issuance, rewards
+	@$(BIN)/greentrip-server demo $(ARGS)
+
+server: $(RUNTIME) ## Run the server alone
+	@$(BIN)/greentrip-server serve $(ARGS)
+
+app: $(APP) ## Open the demonstration app in a window (Kivy: Python 3.11 to 3.13)
+	@$(BIN)/python mobile_demo/main.py $(ARGS)
+
+test: $(DEV) ## Run all tests, on SQLite and on PostgreSQL
+	@scripts/bootstrap.sh postgres
+	@$(BIN)/pytest -n auto $(ARGS)
+
+lint: $(DEV) ## Check style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(DEV) ## Put the code into the project's format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+constraints: ## Choose the newest versions of everything and write constraints.txt (needs Python 3.11)
+	@$(BOOTSTRAP) constraints
+
+clean: ## Remove .venv, caches and builds
+	@rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* htmlcov
+	@rm -rf sdk/dist sync_server/dist mobile_demo/dist
+	@find sdk sync_server mobile_demo tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(RUNTIME): $(MANIFESTS)
+	@$(BOOTSTRAP) runtime
+	@touch $@
+
+$(DEV): $(RUNTIME) pyproject.toml
+	@$(BOOTSTRAP) dev
+	@touch $@
+
+$(APP): $(RUNTIME) mobile_demo/pyproject.toml
+	@$(BOOTSTRAP) app
+	@touch $@

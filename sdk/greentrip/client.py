@@ -1,0 +1,418 @@
+"""`GreenTrip`: the one object that an app holds. It records trips on the phone and sends what may leave it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+from greentrip.clock import Clock, SystemClock
+from greentrip.distance.rail import Network
+from greentrip.errors import Closed, InvalidInput, NoTrip, StorageError, TripRunning, Untrusted
+from greentrip.http import Http, check_server
+from greentrip.measure import Measured, estimate_leg, measure_trip, point_of, station_of
+from greentrip.methodology import Methodology, bundled
+from greentrip.record import MeasuredTrip, desensitise
+from greentrip.recorder import (
+    CHANGE,
+    RESUME,
+    START,
+    SWITCH,
+    ActiveTrip,
+    active_trip,
+    check_mode,
+    check_switch,
+    legs_of,
+    place_to_json,
+    stamp,
+)
+from greentrip.remote import Remote, check_root_key
+from greentrip.secrets_store import FileSecrets, SecretStore
+from greentrip.signing import new_seed, signer_of
+from greentrip.store import Event, Receipt, Store
+from greentrip.sync import Sender, Stop, SyncReport
+from greentrip.trip import Fix, Flag, Mode, Place, Point, Station
+from greentrip.views import Account, Entry, Stats, TripView, summary_of, view_of
+from greentrip.wire import base64url
+
+if TYPE_CHECKING:
+    import httpx
+
+ACCURACY_M_MAX = 100_000.0
+PAGES_MAX = 1_000
+SYNC_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 5.0
+
+
+class GreenTrip:
+    """Records low-carbon trips offline and earns credits for them.
+
+    Everything about a trip is kept in one SQLite file in `folder`; only the desensitised record is ever sent. All methods
+    may be called from any thread. Make it with `GreenTrip.open()` and use it as a context manager, or `close()` it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        remote: Remote,
+        http: Http,
+        secrets: SecretStore,
+        network: Network | None,
+        methodology: Methodology,
+        clock: Clock,
+        dice: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._remote = remote
+        self._http = http
+        self._secrets = secrets
+        self._network = network
+        self._methodology = methodology
+        self._clock = clock
+        self._sender = Sender(store, remote, clock, dice)
+        self._lock = threading.RLock()
+        self._alive = False
+        self._open = True
+        seed = secrets.load("device")
+        if seed is not None:
+            remote.signer = signer_of(seed)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        server: str,
+        root_key: str,
+        network: Network | None = None,
+        methodology: Methodology | None = None,
+        secrets: SecretStore | None = None,
+        clock: Clock | None = None,
+        transport: httpx.BaseTransport | None = None,
+        dice: Callable[[], float] = random.random,
+    ) -> GreenTrip:
+        """Open the trips of one server in `folder`. Needs no network; a trip in progress is found again.
+
+        `server` is an https URL (http on this machine only), `root_key` its pinned key as base64url
+        (`greentrip-server keys show`). `network` enables rail by stations. Raises `InvalidInput` or `StorageError`.
+        """
+        server = check_server(server)
+        root = check_root_key(root_key)
+        folder = Path(folder)
+        name = hashlib.sha256(root).hexdigest()[:16]
+        store = Store(folder / f"greentrip-{name}.sqlite3")
+        http = Http(server, transport)
+        clock = clock or SystemClock()
+        remote = Remote(http, root, store, clock)
+        secrets = secrets or FileSecrets(folder / f"greentrip-{name}")
+        return cls(store, remote, http, secrets, network, methodology or bundled(), clock, dice)
+
+    # Recording
+
+    def start(self, mode: Mode | str, at_place: Place | str, *, at: datetime | float | None = None, replayed: bool = False) -> None:
+        """Begin a trip in `mode` at a point or a station. On disk when it returns.
+
+        `at` (aware datetime or Unix seconds) enters a trip afterwards; `replayed` marks one that is played from a file.
+        """
+        with self._ready():
+            if self._store.events():
+                raise TripRunning
+            self._append(START, None, at, mode=check_mode(mode), place=self._place(at_place), replayed=replayed)
+            self._alive = True
+
+    def switch(
+        self, mode: Mode | str, at_place: Place | str, *, changes: Sequence[str] = (), at: datetime | float | None = None
+    ) -> None:
+        """End the present leg at a place and go on in `mode`. From rail to rail it names a change of lines instead.
+
+        `changes` are the stations where the leg that ends changed lines, for example ("双井", "呼家楼").
+        """
+        with self._ready():
+            events = self._running()
+            mode, place = check_mode(mode), self._place(at_place)
+            last_mode = [event.body["mode"] for event in events if event.kind in (START, SWITCH)][-1]
+            if mode is Mode.RAIL and last_mode == Mode.RAIL:
+                self._append(CHANGE, events[-1], at, station=self._station(place))
+                return
+            check_switch(events)
+            at_s, monotonic, boot = stamp(self._clock, events[-1], at)
+            ending = legs_of(events, self._store.fixes(), place, at_s, changes)[-1]
+            estimate_leg(ending, self._network)  # refuses a leg of no length or an impossible change now, not at the end
+            body = {"mode": mode, "place": place_to_json(place), "changes": list(changes)}
+            self._store.append_event(Event(SWITCH, at_s, monotonic, boot, body))
+            self._alive = True
+
+    def fix(
+        self,
+        point: Point,
+        *,
+        at: datetime | float | None = None,
+        accuracy_m: float | None = None,
+        mock: bool = False,
+    ) -> None:
+        """Add a position to the trip in progress: `accuracy_m` is the 68 % radius, `mock` what the system says of it."""
+        with self._ready():
+            events = self._running()
+            if accuracy_m is not None and not 0 <= accuracy_m <= ACCURACY_M_MAX:
+                raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not 0..{ACCURACY_M_MAX:.0f} metres", "精度不正确")
+            # A late fix may carry a time before the last event, so it is not compared with that.
+            at_s, _, _ = stamp(self._clock, events[-1] if at is None else None, at)
+            self._store.append_fix(Fix(point, at_s, accuracy_m, mock))
+
+    def resume(self) -> ActiveTrip:
+        """Go on with a trip that was interrupted; the time in between is marked as a gap."""
+        with self._ready():
+            events = self._running()
+            if not self._alive:
+                self._append(RESUME, events[-1], None)
+                self._alive = True
+            active = self.active
+            if active is None:
+                raise NoTrip
+            return active
+
+    def finish(
+        self, at_place: Place | str | None = None, *, changes: Sequence[str] = (), at: datetime | float | None = None
+    ) -> TripView:
+        """End the trip and return what it earned; committed to disk with its record and queue entry before it returns.
+
+        Without a place it ends at the last fix, at that fix's time. Raises `InvalidInput` and keeps the trip running
+        when something about it cannot be right.
+        """
+        with self._ready():
+            events = self._running()
+            fixes = self._store.fixes()
+            if at_place is None:
+                if not fixes:
+                    raise InvalidInput("place", "no fix was recorded: say where the trip ended", "没有轨迹点：请指定终点")
+                newest = max(fixes, key=lambda fix: fix.at)
+                place: Place = newest.point
+                at = max(newest.at, events[-1].at) if at is None else at
+            else:
+                place = self._place(at_place)
+            ended_at, _, _ = stamp(self._clock, events[-1], at)
+            legs = legs_of(events, fixes, place, ended_at, changes)
+            measured = measure_trip(legs, self._network, self._methodology, self._flags(events))
+            return self._commit(measured)
+
+    def cancel(self) -> None:
+        """Forget the trip in progress."""
+        with self._ready():
+            self._running()
+            self._store.discard_trip()
+            self._alive = False
+
+    @property
+    def active(self) -> ActiveTrip | None:
+        """The trip in progress, or None. `interrupted`: the app died since; resume(), finish() or cancel() it."""
+        with self._ready():
+            return active_trip(self._store.events(), self._store.last_fix(), self._store.fix_count(), self._alive)
+
+    # What there is
+
+    def trips(self) -> list[TripView]:
+        """Every finished trip on this phone, newest first, with the server's last word on it."""
+        with self._ready():
+            return [view_of(row) for row in self._store.trips()]
+
+    def stats(self) -> Stats:
+        """Counts: recorded, waiting, and how records left the queue, by state and rule."""
+        with self._ready():
+            states, tallies = self._store.states(), self._store.tallies()
+            rules: dict[str, int] = {}
+            for trip in self._store.trips():
+                for rule in view_of(trip).rules:
+                    rules[rule.id] = rules.get(rule.id, 0) + 1
+            waiting = states.get("pending", 0) + states.get("leased", 0)
+            exits = {state: count for state, count in states.items() if state not in ("pending", "leased")}
+            if tallies.get("refused"):
+                exits["refused"] = tallies["refused"]
+            return Stats(
+                recorded=tallies.get("recorded", 0) + tallies.get("local", 0),
+                local=tallies.get("local", 0),
+                cancelled=tallies.get("cancelled", 0),
+                waiting=waiting,
+                states=states,
+                exits=exits,
+                rules=rules,
+            )
+
+    def receipt(self, trip_id: str) -> tuple[bytes, Receipt] | None:
+        """The server's signed result line for a trip and the receipt that proves it offline, or None so far."""
+        with self._ready():
+            return self._store.receipt_of(trip_id)
+
+    # The server
+
+    def request_code(self, phone: str) -> None:
+        """Ask the server to send a one-time code to a phone number. Raises `Refused` or `Unreachable`."""
+        with self._ready():
+            answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
+            self._store.put("enrolment", str(answer["enrolment"]))
+
+    def enrol(self, code: str, consents: Mapping[str, int]) -> str:
+        """Open (or join) the account with the code; `consents` names each purpose and the version that was accepted.
+
+        Idempotent: repeated after a lost answer, it gives the same account. Returns the account's id.
+        """
+        with self._ready():
+            enrolment = self._store.get("enrolment")
+            if enrolment is None:
+                raise InvalidInput("code", "no code was requested: request_code() first", "请先获取验证码")
+            if self._remote.signer is None:
+                seed = new_seed()
+                # Kept before it is used: an answer lost on the way must find the same key again.
+                self._secrets.save("device", seed)
+                self._remote.signer = signer_of(seed)
+            body = {
+                "enrolment": enrolment,
+                "code": code,
+                "public_key": base64url(self._remote.signer.public_key),
+                "consents": dict(consents),
+            }
+            answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
+            self._bind(str(answer["account"]))
+            return str(answer["account"])
+
+    @property
+    def account_id(self) -> str | None:
+        """The account of this phone, or None before enrol()."""
+        return self._store.get("account")
+
+    def sync(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
+        """Send what waits, for at most `timeout` seconds. Says what was settled, what is left and why; does not raise."""
+        self._check_open()
+        if self.account_id is None:
+            return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
+        return self._sender.sync(timeout)
+
+    def account(self) -> Account:
+        """The account's balance by the server, and what still waits here. Raises `ServerError`."""
+        with self._ready():
+            answer = self._remote.fetch("GET", "/v1/account")
+            waiting = [trip for trip in self.trips() if trip.state in ("pending", "leased")]
+            return Account(
+                id=str(answer["account"]),
+                balance_mg=cast("int", answer["balance_mg"]),
+                trips=cast("dict[str, int]", answer["trips"]),
+                waiting=len(waiting),
+                waiting_mg=sum(trip.reduction_mg for trip in waiting),
+            )
+
+    def statement(self) -> list[Entry]:
+        """Every entry of the account, oldest first. Raises `ServerError`."""
+        with self._ready():
+            entries: list[Entry] = []
+            target = "/v1/account/statement"
+            for _ in range(PAGES_MAX):
+                page = self._remote.fetch("GET", target)
+                items = cast("list[dict[str, object]]", page["entries"])
+                entries += [_entry(item) for item in items]
+                if not page.get("next"):
+                    return entries
+                target = f"/v1/account/statement?after={page['next']}"
+            raise Untrusted(f"a statement of more than {PAGES_MAX} pages")
+
+    # Life
+
+    def close(self, timeout: float = CLOSE_TIMEOUT_S) -> SyncReport:
+        """Send what can be sent within `timeout` seconds (0: nothing), then let go of the file. Says what is left."""
+        report = self.sync(timeout) if timeout > 0 else SyncReport(left=self._store.waiting())
+        with self._lock:
+            self._open = False
+            self._http.close()
+            self._store.close()
+        return report
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open:
+            self.close(timeout=0)
+
+    # Inside
+
+    def _ready(self) -> threading.RLock:
+        self._check_open()
+        return self._lock
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise Closed
+
+    def _running(self) -> list[Event]:
+        events = self._store.events()
+        if not events:
+            raise NoTrip
+        return events
+
+    def _append(self, kind: str, last: Event | None, at: datetime | float | None, **body: object) -> None:
+        at_s, monotonic, boot = stamp(self._clock, last, at)
+        place = body.get("place")
+        if isinstance(place, Point | Station):
+            body["place"] = place_to_json(place)
+        self._store.append_event(Event(kind, at_s, monotonic, boot, body))
+
+    def _place(self, place: Place | str) -> Place:
+        found = Station(place) if isinstance(place, str) else place
+        if not isinstance(found, Point | Station):
+            raise InvalidInput("place", f"{place!r} is neither a Point nor a station name", "应为坐标点或站名")
+        point_of(found, self._network)  # an unknown station is refused now, with suggestions
+        return found
+
+    def _station(self, place: Place) -> str:
+        name = station_of(place, self._network) if self._network else None
+        if name is None:
+            raise InvalidInput("place", "a change of lines happens at a station", "换乘须在车站进行")
+        return name
+
+    def _flags(self, events: Sequence[Event]) -> frozenset[Flag]:
+        resumed = {Flag.GAP} if any(event.kind == RESUME for event in events) or not self._alive else set()
+        return frozenset(resumed | ({Flag.REPLAY} if events[0].body.get("replayed") else set()))
+
+    def _commit(self, measured: Measured) -> TripView:
+        # UUIDv4, from the system's random source: a time-ordered id would tell the minute.
+        trip = MeasuredTrip(
+            id=str(uuid.uuid4()),
+            legs=measured.legs,
+            province=measured.province or 0,
+            methodology=self._methodology.reference,
+            reduction_mg=measured.reduction.mg,
+            flags=measured.flags,
+        )
+        record, evidence = desensitise(trip)
+        line = record.to_bytes() if measured.province is not None else None
+        try:
+            self._store.commit_trip(trip.id, round(self._clock.now() * 1000), summary_of(measured), evidence, line)
+        except StorageError:
+            self._store.count_quietly("refused")
+            raise
+        self._alive = False
+        return view_of(self._store.trip(trip.id))
+
+    def _bind(self, account: str) -> None:
+        known = self.account_id
+        if known not in (None, account):
+            raise Untrusted("the server names another account for this phone's key")
+        self._store.put("account", account)
+
+
+def _entry(item: Mapping[str, object]) -> Entry:
+    trip = item.get("trip")
+    return Entry(
+        at=str(item["at"]),
+        kind=str(item["kind"]),
+        trip=str(trip) if trip is not None else None,
+        mg=cast("int", item["mg"]),
+        balance_mg=cast("int", item["balance_mg"]),
+    )

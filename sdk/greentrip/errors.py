@@ -1,0 +1,197 @@
+"""What can go wrong, as a small tree: one class for each thing that a caller can *do* about it.
+
+    GreenTripError
+    ├── InvalidInput            a value is wrong: correct the field that is named and call again
+    │   ├── UnknownStation      no such station: choose one of `suggestions`
+    │   ├── UnknownChange       the named changes make no route: correct `changes`
+    │   └── BadFile             a file is broken: mend it at `path`, `line`
+    ├── WrongMoment             the call does not fit now
+    │   ├── NoTrip              no trip is running: call start() first
+    │   ├── TripRunning         a trip is running: finish(), cancel() or resume() it first
+    │   ├── NotEnrolled         this phone has no account yet: request_code(), then enrol()
+    │   └── Closed              this GreenTrip was closed: open() it again
+    ├── StorageError            the phone's store cannot be used; what was committed is kept
+    │   ├── StorageFull         make room on the disk and call again
+    │   ├── StorageNewer        written by a newer greentrip: update the app
+    │   └── QueueFull           too many trips wait to be sent: sync() first
+    └── ServerError             the server could not be used; nothing is lost
+        ├── Unreachable         no answer: call again when there is a network
+        ├── Refused             the server said no: see `problem`
+        └── Untrusted           the answer is not signed by the pinned server: do not use it
+
+Every error has an English and a Chinese sentence: `str(error)` is English, `error.message("zh")` is for a commuter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+__all__ = [
+    "BadFile",
+    "Closed",
+    "GreenTripError",
+    "InvalidInput",
+    "NoTrip",
+    "NotEnrolled",
+    "QueueFull",
+    "Refused",
+    "ServerError",
+    "StorageError",
+    "StorageFull",
+    "StorageNewer",
+    "TripRunning",
+    "UnknownChange",
+    "UnknownStation",
+    "Unreachable",
+    "Untrusted",
+    "WrongMoment",
+]
+
+
+class GreenTripError(Exception):
+    """The root of all errors of this library."""
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(en)
+        self.en = en
+        self.zh = zh
+
+    def message(self, lang: str = "en") -> str:
+        """The sentence in Chinese (`lang` begins with "zh") or English."""
+        return self.zh if lang.startswith("zh") else self.en
+
+
+class InvalidInput(GreenTripError, ValueError):
+    """A value is wrong. `field` names it."""
+
+    def __init__(self, field: str, en: str, zh: str) -> None:
+        super().__init__(f"{field}: {en}", f"{field}：{zh}")
+        self.field = field
+
+
+class UnknownStation(InvalidInput):
+    """No station has this name. `suggestions` holds near names, best first."""
+
+    def __init__(self, field: str, name: str, suggestions: Sequence[str]) -> None:
+        near_en = f"; did you mean {', '.join(suggestions)}?" if suggestions else "; give a name of the network"
+        near_zh = f"；您是否要找：{'、'.join(suggestions)}？" if suggestions else "；请填写线网中的站名"
+        super().__init__(field, f"no station is called {name!r}{near_en}", f"没有名为“{name}”的车站{near_zh}")
+        self.name = name
+        self.suggestions = tuple(suggestions)
+
+
+class UnknownChange(InvalidInput):
+    """The named changes make no route."""
+
+
+class BadFile(InvalidInput):
+    """A file is broken at `path`, `line` (1-based; 0 when the file as a whole is meant)."""
+
+    def __init__(self, path: Path | str, line: int, en: str, zh: str) -> None:
+        where = f"{path}:{line}" if line else str(path)
+        super().__init__(where, en, zh)
+        self.path = Path(path)
+        self.line = line
+
+
+class WrongMoment(GreenTripError):
+    """The call does not fit the present state."""
+
+
+class NoTrip(WrongMoment):
+    """No trip is running."""
+
+    def __init__(self) -> None:
+        super().__init__("no trip is running: call start() first", "当前没有进行中的出行：请先开始出行")
+
+
+class TripRunning(WrongMoment):
+    """A trip is running already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a trip is running: finish(), cancel() or resume() it first",
+            "已有进行中的出行：请先结束、取消或继续该出行",
+        )
+
+
+class NotEnrolled(WrongMoment):
+    """This phone has no account yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this phone has no account yet: request_code(), then enrol()",
+            "本机尚未开户：请先获取验证码并完成开户",
+        )
+
+
+class Closed(WrongMoment):
+    """The object was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("this GreenTrip was closed: open() it again", "已关闭：请重新打开")
+
+
+class StorageError(GreenTripError):
+    """The phone's store cannot be used. What was committed before is kept."""
+
+
+class StorageFull(StorageError):
+    """No room on the disk."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no room on the disk: make room and call again; what was recorded before is kept",
+            "存储空间不足：请清理空间后重试；此前的记录均已保留",
+        )
+
+
+class StorageNewer(StorageError):
+    """The file was written by a newer version of this library."""
+
+
+class QueueFull(StorageError):
+    """Too many trips wait to be sent. Nothing was evicted."""
+
+    def __init__(self, rows_max: int) -> None:
+        super().__init__(
+            f"{rows_max} trips wait to be sent, the most this phone keeps: sync() first; none was dropped",
+            f"待上传的出行已达上限 {rows_max} 条：请先同步；没有任何记录被丢弃",
+        )
+
+
+class ServerError(GreenTripError):
+    """The server could not be used. Nothing on the phone is lost."""
+
+
+class Unreachable(ServerError):
+    """No usable answer."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the server cannot be reached ({why}): call again when there is a network; nothing is lost",
+            f"暂时无法连接服务器（{why}）：请联网后重试；记录不会丢失",
+        )
+
+
+class Refused(ServerError):
+    """The server said no. `problem` is its RFC 9457 document, `status` the HTTP status."""
+
+    def __init__(self, status: int, problem: Mapping[str, object]) -> None:
+        title = problem.get("detail") or problem.get("title") or f"HTTP {status}"
+        zh = problem.get("detail_zh") or title
+        super().__init__(str(title), str(zh))
+        self.status = status
+        self.problem = dict(problem)
+        self.kind = str(problem.get("type", "about:blank")).rsplit("/", 1)[-1]
+
+
+class Untrusted(ServerError):
+    """The answer does not carry a valid signature of the pinned server."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the answer cannot be trusted ({why}): nothing was settled; check server and root_key",
+            f"服务器应答未通过验证（{why}）：未作任何结算；请检查服务器地址与根公钥",
+        )

@@ -1,0 +1,106 @@
+"""From legs to a measured trip: distance, formula and flags, all on the phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from greentrip.distance.endpoints import estimate_endpoints
+from greentrip.distance.province import province_of
+from greentrip.distance.rail import Network, estimate_rail
+from greentrip.distance.sphere import great_circle_m
+from greentrip.distance.track import measure_track
+from greentrip.errors import InvalidInput
+from greentrip.evidence import features_of
+from greentrip.methodology import LegFacts, Methodology, Reduction, distance_to_record, reduce_trip
+from greentrip.record import MeasuredLeg
+from greentrip.trip import Estimate, Flag, Leg, Method, Mode, Place, Point, Station, china_day_and_slot
+
+SAME_PLACE_M = 10.0
+"""Two points nearer than this are one place: no sensor of a phone can tell them apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A trip's legs with distances and what they earn."""
+
+    legs: tuple[MeasuredLeg, ...]
+    reduction: Reduction
+    province: int | None
+    """GB/T 2260 code of the start where both ends lie in the methodology's provinces, else None."""
+    flags: frozenset[Flag]
+
+
+def measure_trip(legs: Sequence[Leg], network: Network | None, methodology: Methodology, flags: frozenset[Flag]) -> Measured:
+    """Distances, grams and flags of a finished trip."""
+    day, _ = china_day_and_slot(legs[0].started_at)
+    measured = tuple(_measure_leg(index, leg, network, methodology) for index, leg in enumerate(legs))
+    facts = [LegFacts(item.leg.mode, item.distance_m, item.estimate.method) for item in measured]
+    found = set(flags)
+    if any(item.estimate.gap for item in measured):
+        found.add(Flag.GAP)
+    if any(fix.mock for leg in legs for fix in leg.fixes):
+        found.add(Flag.MOCK)
+    return Measured(
+        legs=measured,
+        reduction=reduce_trip(methodology, date.fromisoformat(day), facts),
+        province=_province(legs, network, methodology),
+        flags=frozenset(found),
+    )
+
+
+def _measure_leg(index: int, leg: Leg, network: Network | None, methodology: Methodology) -> MeasuredLeg:
+    estimate = estimate_leg(leg, network)
+    return MeasuredLeg(
+        leg=leg,
+        estimate=estimate,
+        distance_m=distance_to_record(methodology, leg.mode, estimate),
+        features=features_of(index, leg.fixes) if estimate.method is Method.TRACK else None,
+    )
+
+
+def estimate_leg(leg: Leg, network: Network | None) -> Estimate:
+    """The best distance there is: the rail network, else the track, else the end points."""
+    if leg.mode is Mode.RAIL and network is not None:
+        start, end = station_of(leg.start, network), station_of(leg.end, network)
+        if start is not None and end is not None:
+            if start == end:
+                raise _same_place(f"both ends are at {start}", f"进站与出站均为 {start}")
+            return estimate_rail(network, start, end, leg.changes)
+    track = measure_track(leg.mode, leg.fixes)
+    if track is not None:
+        return track
+    start_point, end_point = point_of(leg.start, network), point_of(leg.end, network)
+    if great_circle_m(start_point, end_point) < SAME_PLACE_M:
+        raise _same_place("start and end are the same place and no track was recorded", "起点与终点相同且没有轨迹")
+    return estimate_endpoints(leg.mode, start_point, end_point)
+
+
+def station_of(place: Place, network: Network) -> str | None:
+    """The station that a place names or lies near, or None."""
+    return place.name if isinstance(place, Station) else network.nearest(place)
+
+
+def point_of(place: Place, network: Network | None) -> Point:
+    """Where a place is. Raises `UnknownStation`, or `InvalidInput` where there is no network."""
+    if isinstance(place, Point):
+        return place
+    if network is None:
+        raise InvalidInput(
+            "network",
+            f"station {place.name!r} needs a rail network: pass network= to open()",
+            f"站名“{place.name}”需要线网数据：请在 open() 传入 network",
+        )
+    return network.point_of(place.name)
+
+
+def _province(legs: Sequence[Leg], network: Network | None, methodology: Methodology) -> int | None:
+    ends = [province_of(point_of(place, network)) for place in (legs[0].start, legs[-1].end)]
+    return ends[0] if all(code in methodology.provinces for code in ends) else None
+
+
+def _same_place(en: str, zh: str) -> InvalidInput:
+    return InvalidInput(
+        "place", f"{en}: go on and finish() elsewhere, or cancel()", f"{zh}：请在其他地点结束，或取消出行"
+    )

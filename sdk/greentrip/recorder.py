@@ -1,0 +1,169 @@
+"""From taps and fixes to legs: pure functions over the events of the trip in progress.
+
+The trip in progress is a list of events on disk, so it survives the death of the process; everything else is derived.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from greentrip.clock import Clock
+from greentrip.errors import InvalidInput, NoTrip
+from greentrip.store import Event
+from greentrip.trip import Fix, Leg, Mode, Place, Point, Station
+from greentrip.wire import LEG_COUNT_MAX
+
+FUTURE_S_MAX = 300
+"""A time given by the app may be ahead of the phone's clock by this much."""
+TRIP_HOURS_MAX = 24
+CHANGES_MAX = 8
+
+START, SWITCH, CHANGE, RESUME = "start", "switch", "change", "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveTrip:
+    """The trip in progress. `interrupted` says that the app died since the last event: resume(), finish() or cancel()."""
+
+    mode: Mode
+    started_at: datetime
+    legs: int
+    fixes: int
+    last_seen_at: datetime
+    interrupted: bool
+
+
+def stamp(clock: Clock, last: Event | None, at: datetime | float | None) -> tuple[float, float, str]:
+    """When a new event happened: Unix seconds, monotonic seconds and boot id.
+
+    Running timers are monotonic: within one boot the wall clock may jump without changing a trip's duration.
+    """
+    monotonic, boot = clock.monotonic(), clock.boot_id()
+    if at is not None:
+        return _given(clock, last, at), monotonic, boot
+    if last is not None and last.boot == boot and monotonic >= last.monotonic:
+        return max(last.at, last.at + monotonic - last.monotonic), monotonic, boot
+    if last is not None and clock.now() < last.at:
+        raise InvalidInput(
+            "clock",
+            "the phone's clock stands before the trip's last step: set the clock, or pass at=",
+            "手机时间早于本次出行的上一步：请校准时间，或指定 at=",
+        )
+    return clock.now(), monotonic, boot
+
+
+def _given(clock: Clock, last: Event | None, at: datetime | float) -> float:
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise InvalidInput("at", "names no zone: pass an aware datetime", "缺少时区：请传入带时区的时间")
+        at = at.timestamp()
+    if not math.isfinite(at) or at < 0:
+        raise InvalidInput("at", f"{at!r} is not a time", f"{at!r} 不是有效时间")
+    if at > clock.now() + FUTURE_S_MAX:
+        raise InvalidInput("at", "lies in the future", "时间在未来")
+    if last is not None and at < last.at:
+        raise InvalidInput("at", "the end lies before the start", "结束时间早于开始时间")
+    return at
+
+
+def check_mode(mode: Mode | str) -> Mode:
+    """The mode, or `InvalidInput` that lists the modes there are."""
+    try:
+        return Mode(mode)
+    except ValueError:
+        known = ", ".join(Mode)
+        raise InvalidInput("mode", f"{mode!r} is not one of {known}", f"{mode!r} 不是有效方式：{known}") from None
+
+
+def place_to_json(place: Place) -> dict[str, object]:
+    """A place as it stands in an event."""
+    return {"station": place.name} if isinstance(place, Station) else {"lat": place.lat, "lon": place.lon}
+
+
+def place_from_json(value: dict[str, object]) -> Place:
+    """The reverse of `place_to_json`."""
+    if "station" in value:
+        return Station(str(value["station"]))
+    return Point(float(str(value["lat"])), float(str(value["lon"])))
+
+
+def _place(event: Event) -> Place:
+    value = event.body["place"]
+    assert isinstance(value, dict)
+    return place_from_json(value)
+
+
+def active_trip(events: Sequence[Event], last_fix: Fix | None, fixes: int, alive: bool) -> ActiveTrip | None:
+    """What is in progress, or None. `alive` says that this process recorded or resumed it."""
+    if not events:
+        return None
+    modes = [event for event in events if event.kind in (START, SWITCH)]
+    last_at = max(events[-1].at, last_fix.at if last_fix else 0.0)
+    return ActiveTrip(
+        mode=Mode(str(modes[-1].body["mode"])),
+        started_at=datetime.fromtimestamp(events[0].at, UTC),
+        legs=len(modes),
+        fixes=fixes,
+        last_seen_at=datetime.fromtimestamp(last_at, UTC),
+        interrupted=not alive,
+    )
+
+
+def check_switch(events: Sequence[Event]) -> None:
+    """Refuse a leg more than a record may hold."""
+    if not events:
+        raise NoTrip
+    if sum(event.kind in (START, SWITCH) for event in events) >= LEG_COUNT_MAX:
+        raise InvalidInput(
+            "mode",
+            f"a trip holds at most {LEG_COUNT_MAX} legs: finish() it and start another",
+            f"一次出行最多 {LEG_COUNT_MAX} 段：请结束后另开一次出行",
+        )
+
+
+def legs_of(events: Sequence[Event], fixes: Sequence[Fix], end: Place, ended_at: float, changes: Sequence[str]) -> list[Leg]:
+    """The legs of a trip that ends now. Fixes go to the leg in whose time they were made; others are left out."""
+    if not events:
+        raise NoTrip
+    if ended_at - events[0].at > timedelta(hours=TRIP_HOURS_MAX).total_seconds():
+        raise InvalidInput(
+            "at",
+            f"the trip would last over {TRIP_HOURS_MAX} hours: pass the time when it really ended, or cancel()",
+            f"出行时长超过 {TRIP_HOURS_MAX} 小时：请指定实际结束时间，或取消出行",
+        )
+    starts = [event for event in events if event.kind in (START, SWITCH)]
+    ordered = sorted((fix for fix in fixes if events[0].at <= fix.at <= ended_at), key=lambda fix: fix.at)
+    legs = []
+    for index, event in enumerate(starts):
+        following = starts[index + 1] if index + 1 < len(starts) else None
+        until = following.at if following else ended_at
+        named = [str(e.body["station"]) for e in events if e.kind == CHANGE and event.at <= e.at <= until]
+        named += _changes(following) if following else changes
+        legs.append(
+            Leg(
+                mode=Mode(str(event.body["mode"])),
+                start=_place(event),
+                end=_place(following) if following else end,
+                started_at=event.at,
+                ended_at=until,
+                # A fix on the border belongs to the leg that begins there, so that no metre is counted twice.
+                fixes=tuple(f for f in ordered if event.at <= f.at and (f.at < until or following is None)),
+                changes=_checked_changes(named),
+            )
+        )
+    return legs
+
+
+def _changes(event: Event) -> list[str]:
+    value = event.body.get("changes", [])
+    assert isinstance(value, list)
+    return [str(item) for item in value]
+
+
+def _checked_changes(changes: Sequence[str]) -> tuple[str, ...]:
+    if len(changes) > CHANGES_MAX:
+        raise InvalidInput("changes", f"more than {CHANGES_MAX}", f"换乘超过 {CHANGES_MAX} 次")
+    return tuple(changes)

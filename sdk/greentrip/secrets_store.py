@@ -1,0 +1,41 @@
+"""Where the phone keeps its key: a small Protocol, so that an app can put the system's key store behind it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+
+class SecretStore(Protocol):
+    """Keeps a few small secrets by name."""
+
+    def load(self, name: str) -> bytes | None:
+        """The secret, or None."""
+
+    def save(self, name: str, secret: bytes) -> None:
+        """Keep the secret, durably, before returning."""
+
+
+class FileSecrets:
+    """Secrets as files that only their owner can read: for desktops, servers and tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, name: str) -> bytes | None:
+        try:
+            return (self._folder / f"{name}.key").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def save(self, name: str, secret: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = self._folder / f"{name}.key"
+        scratch = target.with_suffix(".new")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(target)

@@ -1,0 +1,134 @@
+"""The nouns of the domain: places, fixes, legs and trips. They live on the phone and never leave it as they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import StrEnum
+
+from greentrip.errors import InvalidInput
+
+CHINA_TIME = timezone(timedelta(hours=8), "UTC+8")
+"""A trip's day and half-hour are taken at fixed UTC+8: phones may lack zone data, and China has one zone."""
+
+
+class Mode(StrEnum):
+    """How somebody travels: the low-carbon modes of DB11/T 3043-2024."""
+
+    WALK = "walk"
+    CYCLE = "cycle"
+    BUS = "bus"
+    RAIL = "rail"
+    CARPOOL = "carpool"
+
+
+class Method(StrEnum):
+    """How a distance was found."""
+
+    TRACK = "track"
+    RAIL = "rail"
+    ENDPOINTS = "endpoints"
+
+
+class Route(StrEnum):
+    """Why a rail leg counts the metres of this route: see methodology.md."""
+
+    SHORTEST = "shortest"
+    NAMED = "named"
+    TRACK = "track"
+
+
+class Flag(StrEnum):
+    """What a verifier should know about a trip; sent with the record."""
+
+    GAP = "gap"
+    MOCK = "mock"
+    REPLAY = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place on earth, WGS-84, in degrees. Raises `InvalidInput` when out of range or not a number."""
+
+    lat: float
+    lon: float
+
+    def __post_init__(self) -> None:
+        for field, value, limit in (("lat", self.lat, 90), ("lon", self.lon, 180)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise InvalidInput(field, f"{value!r} is not a number of degrees", f"{value!r} 不是有效的度数")
+            if abs(value) > limit:
+                raise InvalidInput(
+                    field,
+                    f"{value!r} lies outside -{limit}..{limit} degrees",
+                    f"{value!r} 超出 -{limit}..{limit} 度的范围",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A rail station by name; the network gives its position."""
+
+    name: str
+
+
+Place = Point | Station
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One position report: where, when (Unix seconds, UTC), how sure (68 % radius in metres, None if unknown)."""
+
+    point: Point
+    at: float
+    accuracy_m: float | None = None
+    mock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A leg's distance: the best value and an interval (about 80 %) in whole metres, and how it was found.
+
+    `route` and `stations` (from, to) are set for the method rail only. `gap` says that part of the way was not recorded.
+    """
+
+    metres: int
+    low_m: int
+    high_m: int
+    method: Method
+    route: Route | None = None
+    stations: tuple[str, str] | None = None
+    changes: tuple[str, ...] = ()
+    gap: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low_m <= self.metres <= self.high_m:
+            raise ValueError(f"an estimate needs 0 <= low <= metres <= high: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One part of a trip in one mode, from gate to gate. `changes` are the stations where the person says she changed."""
+
+    mode: Mode
+    start: Place
+    end: Place
+    started_at: float
+    ended_at: float
+    fixes: tuple[Fix, ...] = ()
+    changes: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return self.ended_at - self.started_at
+
+
+def china_day_and_slot(at: float) -> tuple[str, int]:
+    """The local day (ISO 8601) and half-hour (0..47) of a Unix time.
+
+    >>> china_day_and_slot(0.0)
+    ('1970-01-01', 16)
+    """
+    local = datetime.fromtimestamp(at, CHINA_TIME)
+    return local.date().isoformat(), local.hour * 2 + local.minute // 30

@@ -1,0 +1,183 @@
+"""Who signed what: the server's key list, a phone's requests, the server's receipts. Both sides use these functions.
+
+The phone pins one offline root key; the root signs the list of online keys; an online key signs receipts. So an online
+key can be rotated or revoked without stranding a phone. The server's identity (`aud`) is the root key's thumbprint:
+it stays the same behind proxies and new host names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from greentrip.signing import KEY_BYTES, Signer, thumbprint
+from greentrip.signing.jws import BadToken, key_id, open_token, sign
+from greentrip.wire import JsonValue, base64url, base64url_decode
+
+CLOCK_WINDOW_S = 300
+"""A request's `iat` may differ from the server's time by this much."""
+ONLINE_KEYS_MAX = 32
+
+
+def rfc3339(at: datetime) -> str:
+    """An instant as RFC 3339 in UTC, whole seconds."""
+    return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """The instant of an RFC 3339 text with a zone; raises ValueError."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} names no zone")
+    return at.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineKey:
+    """A key that may sign receipts from `valid_from` until `valid_until`."""
+
+    public_key: bytes
+    valid_from: datetime
+    valid_until: datetime
+
+    @property
+    def kid(self) -> str:
+        return thumbprint(self.public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyList:
+    """The online keys that the root vouches for. A list with a lower `seq` than one seen before is a replay."""
+
+    seq: int
+    issued_at: datetime
+    keys: tuple[OnlineKey, ...]
+
+    def find(self, kid: str) -> OnlineKey | None:
+        return next((key for key in self.keys if key.kid == kid), None)
+
+
+def sign_key_list(root: Signer, listed: KeyList) -> str:
+    """The key list as a JWS by the root."""
+    return sign(
+        root,
+        {
+            "iss": thumbprint(root.public_key),
+            "seq": listed.seq,
+            "issued_at": rfc3339(listed.issued_at),
+            "keys": [
+                {
+                    "kid": key.kid,
+                    "x": base64url(key.public_key),
+                    "from": rfc3339(key.valid_from),
+                    "until": rfc3339(key.valid_until),
+                }
+                for key in listed.keys
+            ],
+        },
+    )
+
+
+def open_key_list(token: str, root_public_key: bytes) -> KeyList:
+    """The key list in a JWS, verified against the pinned root. Raises `BadToken`."""
+    root_id = thumbprint(root_public_key)
+    payload = open_token(token, lambda kid: root_public_key if kid == root_id else None)
+    try:
+        items = cast("list[dict[str, str]]", payload["keys"])
+        keys = tuple(
+            OnlineKey(base64url_decode(item["x"]), parse_rfc3339(item["from"]), parse_rfc3339(item["until"]))
+            for item in items[:ONLINE_KEYS_MAX]
+        )
+        listed = KeyList(int(cast("int", payload["seq"])), parse_rfc3339(cast("str", payload["issued_at"])), keys)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadToken(f"malformed key list: {error!r}") from None
+    if any(len(key.public_key) != KEY_BYTES for key in listed.keys):
+        raise BadToken("malformed key list: a key has the wrong length")
+    return listed
+
+
+@dataclass(frozen=True, slots=True)
+class RequestClaims:
+    """What a phone signs of a request: for whom, by which device, which call, when (Unix seconds), which body."""
+
+    audience: str
+    device: str
+    method: str
+    target: str
+    iat: int
+    digest: str
+
+
+def sign_request(signer: Signer, claims: RequestClaims) -> str:
+    """The value of the `Greentrip-Signature` header."""
+    return sign(
+        signer,
+        {
+            "aud": claims.audience,
+            "sub": claims.device,
+            "htm": claims.method,
+            "htu": claims.target,
+            "iat": claims.iat,
+            "digest": claims.digest,
+        },
+    )
+
+
+def open_request(token: str, public_key: bytes) -> RequestClaims:
+    """The claims in a request's signature, verified with the device's key. Raises `BadToken`, naming the part.
+
+    The caller compares audience, target, time and digest with what it received.
+    """
+    device = thumbprint(public_key)
+    payload = open_token(token, lambda kid: public_key if kid == device else None)
+    texts = {key: payload.get(key) for key in ("aud", "sub", "htm", "htu", "digest")}
+    iat = payload.get("iat")
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise BadToken(f"{key} is missing")
+    if isinstance(iat, bool) or not isinstance(iat, int):
+        raise BadToken("iat is missing")
+    if texts["sub"] != device:
+        raise BadToken("sub is not the signing device")
+    found = cast("dict[str, str]", texts)
+    return RequestClaims(found["aud"], found["sub"], found["htm"], found["htu"], iat, found["digest"])
+
+
+def sign_receipt(signer: Signer, *, device: str, request_digest: str, digest: str, at: datetime) -> str:
+    """The value of the `Greentrip-Receipt` header: these answer lines belong to that request of that device."""
+    payload: dict[str, JsonValue] = {
+        "sub": device,
+        "request": request_digest,
+        "digest": digest,
+        "at": rfc3339(at),
+    }
+    return sign(signer, payload)
+
+
+def open_receipt(token: str, keys: KeyList, *, device: str, request_digest: str, digest: str) -> datetime:
+    """The time of a receipt that fits device, request and answer lines. Raises `BadToken`, naming the part."""
+    found: list[OnlineKey] = []
+
+    def key_of(kid: str) -> bytes | None:
+        key = keys.find(kid)
+        if key is not None:
+            found.append(key)
+        return key.public_key if key else None
+
+    payload = open_token(token, key_of)
+    for part, expected in (("sub", device), ("request", request_digest), ("digest", digest)):
+        if payload.get(part) != expected:
+            raise BadToken(f"{part} does not fit")
+    try:
+        at = parse_rfc3339(cast("str", payload.get("at")))
+    except (TypeError, ValueError):
+        raise BadToken("at is missing") from None
+    if not found[0].valid_from <= at <= found[0].valid_until:
+        raise BadToken("the key was not valid at that time")
+    return at
+
+
+def signer_id(token: str) -> str:
+    """The key id that a token claims, unverified: for looking up the device or the online key."""
+    return key_id(token)

@@ -1,0 +1,1 @@
+"""The synchronisation server: takes in trip records, credits reductions, answers with signed results."""

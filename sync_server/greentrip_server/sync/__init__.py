@@ -1,0 +1,1 @@
+"""Intake of trip records: the trips, their bytes, and what was signed."""
