@@ -10,16 +10,16 @@ This is the one public door: whatever is not listed here may change at any time.
 
 from __future__ import annotations
 
-from greentrip.clock import Clock, SystemClock
 from greentrip.client import GreenTrip
+from greentrip.clock import Clock, SystemClock
 from greentrip.distance.rail import Network
 from greentrip.errors import (
     BadFile,
     Closed,
     GreenTripError,
     InvalidInput,
-    NoTrip,
     NotEnrolled,
+    NoTrip,
     QueueFull,
     Refused,
     ServerError,

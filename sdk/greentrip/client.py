@@ -36,7 +36,7 @@ from greentrip.recorder import (
 from greentrip.remote import Remote, check_root_key
 from greentrip.secrets_store import FileSecrets, SecretStore
 from greentrip.signing import new_seed, signer_of
-from greentrip.store import Event, Receipt, Store
+from greentrip.store import Event, Receipt, State, Store
 from greentrip.sync import Sender, Stop, SyncReport
 from greentrip.trip import Fix, Flag, Mode, Place, Point, Station
 from greentrip.views import Account, Entry, Stats, TripView, summary_of, view_of
@@ -54,8 +54,8 @@ CLOSE_TIMEOUT_S = 5.0
 class GreenTrip:
     """Records low-carbon trips offline and earns credits for them.
 
-    Everything about a trip is kept in one SQLite file in `folder`; only the desensitised record is ever sent. All methods
-    may be called from any thread. Make it with `GreenTrip.open()` and use it as a context manager, or `close()` it.
+    Everything about a trip is kept in one SQLite file in `folder`; only the desensitised record is ever sent. All
+    methods may be called from any thread. Make it with `GreenTrip.open()`; use it as a context manager or `close()` it.
     """
 
     def __init__(
@@ -116,7 +116,9 @@ class GreenTrip:
 
     # Recording
 
-    def start(self, mode: Mode | str, at_place: Place | str, *, at: datetime | float | None = None, replayed: bool = False) -> None:
+    def start(
+        self, mode: Mode | str, at_place: Place | str, *, at: datetime | float | None = None, replayed: bool = False
+    ) -> None:
         """Begin a trip in `mode` at a point or a station. On disk when it returns.
 
         `at` (aware datetime or Unix seconds) enters a trip afterwards; `replayed` marks one that is played from a file.
@@ -128,7 +130,12 @@ class GreenTrip:
             self._alive = True
 
     def switch(
-        self, mode: Mode | str, at_place: Place | str, *, changes: Sequence[str] = (), at: datetime | float | None = None
+        self,
+        mode: Mode | str,
+        at_place: Place | str,
+        *,
+        changes: Sequence[str] = (),
+        at: datetime | float | None = None,
     ) -> None:
         """End the present leg at a place and go on in `mode`. From rail to rail it names a change of lines instead.
 
@@ -144,7 +151,9 @@ class GreenTrip:
             check_switch(events)
             at_s, monotonic, boot = stamp(self._clock, events[-1], at)
             ending = legs_of(events, self._store.fixes(), place, at_s, changes)[-1]
-            estimate_leg(ending, self._network)  # refuses a leg of no length or an impossible change now, not at the end
+            estimate_leg(
+                ending, self._network
+            )  # refuses a leg of no length or an impossible change now, not at the end
             body = {"mode": mode, "place": place_to_json(place), "changes": list(changes)}
             self._store.append_event(Event(SWITCH, at_s, monotonic, boot, body))
             self._alive = True
@@ -157,7 +166,7 @@ class GreenTrip:
         accuracy_m: float | None = None,
         mock: bool = False,
     ) -> None:
-        """Add a position to the trip in progress: `accuracy_m` is the 68 % radius, `mock` what the system says of it."""
+        """Add a position to the trip in progress. `accuracy_m`: 68 % radius; `mock`: what the system says of it."""
         with self._ready():
             events = self._running()
             if accuracy_m is not None and not 0 <= accuracy_m <= ACCURACY_M_MAX:
@@ -191,7 +200,9 @@ class GreenTrip:
             fixes = self._store.fixes()
             if at_place is None:
                 if not fixes:
-                    raise InvalidInput("place", "no fix was recorded: say where the trip ended", "没有轨迹点：请指定终点")
+                    raise InvalidInput(
+                        "place", "no fix was recorded: say where the trip ended", "没有轨迹点：请指定终点"
+                    )
                 newest = max(fixes, key=lambda fix: fix.at)
                 place: Place = newest.point
                 at = max(newest.at, events[-1].at) if at is None else at
@@ -230,15 +241,15 @@ class GreenTrip:
             for trip in self._store.trips():
                 for rule in view_of(trip).rules:
                     rules[rule.id] = rules.get(rule.id, 0) + 1
-            waiting = states.get("pending", 0) + states.get("leased", 0)
-            exits = {state: count for state, count in states.items() if state not in ("pending", "leased")}
+            open_states = (State.PENDING, State.LEASED)
+            exits = {str(state): count for state, count in states.items() if state not in open_states}
             if tallies.get("refused"):
                 exits["refused"] = tallies["refused"]
             return Stats(
                 recorded=tallies.get("recorded", 0) + tallies.get("local", 0),
                 local=tallies.get("local", 0),
                 cancelled=tallies.get("cancelled", 0),
-                waiting=waiting,
+                waiting=sum(states.get(state, 0) for state in open_states),
                 states=states,
                 exits=exits,
                 rules=rules,
@@ -257,7 +268,7 @@ class GreenTrip:
             answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
             self._store.put("enrolment", str(answer["enrolment"]))
 
-    def enrol(self, code: str, consents: Mapping[str, int]) -> str:
+    def enrol(self, code: str, consents: Mapping[str, str]) -> str:
         """Open (or join) the account with the code; `consents` names each purpose and the version that was accepted.
 
         Idempotent: repeated after a lost answer, it gives the same account. Returns the account's id.
@@ -287,7 +298,7 @@ class GreenTrip:
         return self._store.get("account")
 
     def sync(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
-        """Send what waits, for at most `timeout` seconds. Says what was settled, what is left and why; does not raise."""
+        """Send what waits, for at most `timeout` seconds. Says what settled, what is left and why; does not raise."""
         self._check_open()
         if self.account_id is None:
             return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
@@ -297,7 +308,7 @@ class GreenTrip:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
         with self._ready():
             answer = self._remote.fetch("GET", "/v1/account")
-            waiting = [trip for trip in self.trips() if trip.state in ("pending", "leased")]
+            waiting = [trip for trip in self.trips() if trip.state in (State.PENDING, State.LEASED)]
             return Account(
                 id=str(answer["account"]),
                 balance_mg=cast("int", answer["balance_mg"]),

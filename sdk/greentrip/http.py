@@ -45,7 +45,9 @@ def check_server(url: str) -> str:
         raise InvalidInput("server", "must hold host and path only", "只能包含主机与路径")
     if parts.scheme == "http" and not _is_loopback(host):
         raise InvalidInput(
-            "server", f"{url!r} must use https (http is for this machine only)", f"{url!r} 必须使用 https（http 仅限本机）"
+            "server",
+            f"{url!r} must use https (http is for this machine only)",
+            f"{url!r} 必须使用 https（http 仅限本机）",
         )
     return url.rstrip("/")
 
@@ -67,9 +69,7 @@ class Http:
         self._transport = transport
         self._client: httpx.Client | None = None
 
-    def send(
-        self, method: str, target: str, body: bytes, headers: Mapping[str, str], timeout_s: float
-    ) -> Answer:
+    def send(self, method: str, target: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """The server's answer. Raises `Unreachable` when there is none that can be read within the time."""
         import httpx  # heavy, and not needed to record a trip
 

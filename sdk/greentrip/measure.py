@@ -13,7 +13,15 @@ from greentrip.distance.sphere import great_circle_m
 from greentrip.distance.track import measure_track
 from greentrip.errors import InvalidInput
 from greentrip.evidence import features_of
-from greentrip.methodology import LegFacts, Methodology, Reduction, distance_to_record, reduce_trip
+from greentrip.methodology import (
+    LegFacts,
+    LegReduction,
+    Methodology,
+    Reason,
+    Reduction,
+    distance_to_record,
+    reduce_trip,
+)
 from greentrip.record import MeasuredLeg
 from greentrip.trip import Estimate, Flag, Leg, Method, Mode, Place, Point, Station, china_day_and_slot
 
@@ -32,7 +40,9 @@ class Measured:
     flags: frozenset[Flag]
 
 
-def measure_trip(legs: Sequence[Leg], network: Network | None, methodology: Methodology, flags: frozenset[Flag]) -> Measured:
+def measure_trip(
+    legs: Sequence[Leg], network: Network | None, methodology: Methodology, flags: frozenset[Flag]
+) -> Measured:
     """Distances, grams and flags of a finished trip."""
     day, _ = china_day_and_slot(legs[0].started_at)
     measured = tuple(_measure_leg(index, leg, network, methodology) for index, leg in enumerate(legs))
@@ -42,12 +52,12 @@ def measure_trip(legs: Sequence[Leg], network: Network | None, methodology: Meth
         found.add(Flag.GAP)
     if any(fix.mock for leg in legs for fix in leg.fixes):
         found.add(Flag.MOCK)
-    return Measured(
-        legs=measured,
-        reduction=reduce_trip(methodology, date.fromisoformat(day), facts),
-        province=_province(legs, network, methodology),
-        flags=frozenset(found),
-    )
+    province = _province(legs, network, methodology)
+    if province is None:
+        reduction = Reduction(0, tuple(LegReduction(0, 0, (Reason.OUTSIDE,)) for _ in legs))
+    else:
+        reduction = reduce_trip(methodology, date.fromisoformat(day), facts)
+    return Measured(measured, reduction, province, frozenset(found))
 
 
 def _measure_leg(index: int, leg: Leg, network: Network | None, methodology: Methodology) -> MeasuredLeg:

@@ -111,9 +111,7 @@ class Evidence:
 
     def parts(self) -> list[bytes]:
         """c1, c2, c3: ci = SHA-256(salt_i || level_i)."""
-        return [
-            bytes.fromhex(sha256_hex(salt + level)) for salt, level in zip(self.salts, self.levels, strict=True)
-        ]
+        return [bytes.fromhex(sha256_hex(salt + level)) for salt, level in zip(self.salts, self.levels, strict=True)]
 
     def commitment(self) -> str:
         """SHA-256(c1 || c2 || c3) in hex: what the record carries."""

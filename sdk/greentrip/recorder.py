@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from greentrip.clock import Clock
 from greentrip.errors import InvalidInput, NoTrip
@@ -26,7 +27,7 @@ START, SWITCH, CHANGE, RESUME = "start", "switch", "change", "resume"
 
 @dataclass(frozen=True, slots=True)
 class ActiveTrip:
-    """The trip in progress. `interrupted` says that the app died since the last event: resume(), finish() or cancel()."""
+    """The trip in progress. `interrupted`: the app died since the last event; resume(), finish() or cancel() it."""
 
     mode: Mode
     started_at: datetime
@@ -91,9 +92,7 @@ def place_from_json(value: dict[str, object]) -> Place:
 
 
 def _place(event: Event) -> Place:
-    value = event.body["place"]
-    assert isinstance(value, dict)
-    return place_from_json(value)
+    return place_from_json(cast("dict[str, object]", event.body["place"]))
 
 
 def active_trip(events: Sequence[Event], last_fix: Fix | None, fixes: int, alive: bool) -> ActiveTrip | None:
@@ -124,7 +123,9 @@ def check_switch(events: Sequence[Event]) -> None:
         )
 
 
-def legs_of(events: Sequence[Event], fixes: Sequence[Fix], end: Place, ended_at: float, changes: Sequence[str]) -> list[Leg]:
+def legs_of(
+    events: Sequence[Event], fixes: Sequence[Fix], end: Place, ended_at: float, changes: Sequence[str]
+) -> list[Leg]:
     """The legs of a trip that ends now. Fixes go to the leg in whose time they were made; others are left out."""
     if not events:
         raise NoTrip
@@ -158,9 +159,7 @@ def legs_of(events: Sequence[Event], fixes: Sequence[Fix], end: Place, ended_at:
 
 
 def _changes(event: Event) -> list[str]:
-    value = event.body.get("changes", [])
-    assert isinstance(value, list)
-    return [str(item) for item in value]
+    return [str(name) for name in cast("list[str]", event.body.get("changes", []))]
 
 
 def _checked_changes(changes: Sequence[str]) -> tuple[str, ...]:

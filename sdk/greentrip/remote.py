@@ -69,7 +69,9 @@ class Remote:
             raise NotEnrolled
         return thumbprint(self.signer.public_key)
 
-    def call(self, method: str, target: str, body: bytes = b"", *, media_type: str = "", timeout_s: float = CALL_TIMEOUT_S) -> Call:
+    def call(
+        self, method: str, target: str, body: bytes = b"", *, media_type: str = "", timeout_s: float = CALL_TIMEOUT_S
+    ) -> Call:
         """A signed call. Told that the clock is off, it learns the offset and repeats once."""
         call = self._call_once(method, target, body, media_type, timeout_s)
         if problem_kind(call.answer) == "clock" and self._learn_offset(call):
@@ -197,5 +199,3 @@ def read_object(answer: Answer) -> dict[str, object]:
 def line_hashes(body: bytes) -> tuple[str, ...]:
     """The SHA-256 of each line of an NDJSON body."""
     return tuple(sha256_hex(line) for line in split_lines(body))
-
-

@@ -50,9 +50,7 @@ def state_from_json(text: str | None, now_ms: int) -> RetryState:
         return RetryState()
     state = RetryState(**json.loads(text))
     latest_ms = now_ms + round(RETRY_AFTER_S_MAX * 1000)
-    return replace(
-        state, not_before_ms=min(state.not_before_ms, latest_ms), floor_ms=min(state.floor_ms, latest_ms)
-    )
+    return replace(state, not_before_ms=min(state.not_before_ms, latest_ms), floor_ms=min(state.floor_ms, latest_ms))
 
 
 def classify(status: int) -> Verdict:
@@ -66,7 +64,9 @@ def classify(status: int) -> Verdict:
     return Verdict.PAUSE
 
 
-def after_failure(state: RetryState, verdict: Verdict, why: str, now_ms: int, dice: float, floor_s: float | None) -> RetryState:
+def after_failure(
+    state: RetryState, verdict: Verdict, why: str, now_ms: int, dice: float, floor_s: float | None
+) -> RetryState:
     """The state after an attempt that settled nothing. `dice` lies in 0..1 (full jitter)."""
     if verdict in (Verdict.PAUSE, Verdict.LOGIN):
         return RetryState(state.attempts, now_ms + round(PAUSE_S * 1000), 0, why)

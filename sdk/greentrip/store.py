@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from greentrip.errors import InvalidInput, QueueFull, StorageError, StorageFull, StorageNewer
 from greentrip.record import Evidence
@@ -261,8 +261,8 @@ class Store:
                 size += len(line) + 1
                 batch.append(QueuedRecord(record_id, line, digest))
             db.executemany(
-                "UPDATE queue SET prior = state, state = 'leased', lease = ?, lease_until_ms = ?, attempts = attempts + 1"
-                " WHERE id = ?",
+                "UPDATE queue SET prior = state, state = 'leased', lease = ?, lease_until_ms = ?,"
+                " attempts = attempts + 1 WHERE id = ?",
                 [(lease, until_ms, record.id) for record in batch],
             )
         return batch
@@ -277,7 +277,13 @@ class Store:
         with self._write() as db:
             kept = db.execute(
                 "INSERT INTO receipt (jws, device, request_lines, answer_lines, at) VALUES (?, ?, ?, ?, ?)",
-                (receipt.jws, receipt.device, json.dumps(receipt.request_lines), json.dumps(receipt.answer_lines), receipt.at),
+                (
+                    receipt.jws,
+                    receipt.device,
+                    json.dumps(receipt.request_lines),
+                    json.dumps(receipt.answer_lines),
+                    receipt.at,
+                ),
             ).lastrowid
             settled = 0
             for item in settlements:
@@ -305,9 +311,9 @@ class Store:
         """How many records are not settled: pending or under way."""
         return _scalar(self._durable, "SELECT count(*) FROM queue WHERE state IN ('pending', 'leased')", self._lock)
 
-    def states(self) -> dict[str, int]:
+    def states(self) -> dict[State, int]:
         """How many records are in each state."""
-        return dict(self._read("SELECT state, count(*) FROM queue GROUP BY state"))
+        return {State(state): count for state, count in self._read("SELECT state, count(*) FROM queue GROUP BY state")}
 
     def tallies(self) -> dict[str, int]:
         """Counters that outlive their rows: recorded, local, cancelled, damaged, refused."""
@@ -327,14 +333,16 @@ class Store:
     def put(self, name: str, value: str) -> None:
         """Keep a small fact."""
         with self._write() as db:
-            db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value))
+            db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+            )
 
     def _migrate(self) -> None:
         with self._lock, _typed_errors():
             (version,) = self._durable.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise StorageNewer(
-                f"{self.path.name} was written by a newer greentrip (schema {version}): update the app; nothing was changed",
+                f"{self.path.name} was written by a newer greentrip (schema {version}): update the app; nothing changed",
                 f"{self.path.name} 由更新版本写入（结构 {version}）：请升级应用；数据未作改动",
             )
         for number, (_, script) in enumerate(MIGRATIONS[version:], start=version + 1):
@@ -345,7 +353,7 @@ class Store:
                         db.execute(statement)
                     db.execute(f"PRAGMA user_version = {number}")
 
-    def _read(self, query: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def _read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock, _typed_errors():
             return self._durable.execute(query, values).fetchall()
 
@@ -388,7 +396,8 @@ def _typed_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StorageError(
-            f"the folder cannot be used ({error.strerror}): choose another", f"目录不可用（{error.strerror}）：请更换目录"
+            f"the folder cannot be used ({error.strerror}): choose another",
+            f"目录不可用（{error.strerror}）：请更换目录",
         ) from error
 
 
@@ -398,8 +407,8 @@ _TRIPS = (
 )
 
 
-def _trip_row(row: tuple[object, ...]) -> TripRow:
-    trip_id, summary, state, line, result = cast("tuple[str, str, str, bytes | None, bytes | None]", row)
+def _trip_row(row: tuple[Any, ...]) -> TripRow:
+    trip_id, summary, state, line, result = row
     return TripRow(trip_id, json.loads(summary), State(state), line, json.loads(result) if result else None)
 
 

@@ -1,4 +1,4 @@
-"""Sending what waits: exact bytes in signed batches, settled one by one by the server's signed results, nothing else."""
+"""Sending what waits: exact bytes in signed batches, settled one by one by the server's signed results only."""
 
 from __future__ import annotations
 
@@ -47,11 +47,23 @@ class Stop(StrEnum):
 _STOP_TEXTS: dict[Stop, tuple[str, str]] = {
     Stop.DONE: ("everything that was due is sent", "待上传的记录均已上传"),
     Stop.NOT_ENROLLED: ("no account yet: enrol first; trips are kept", "尚未开户：请先开户，记录已保存"),
-    Stop.OFFLINE: ("the server did not answer: trips are kept and sent later", "暂时无法连接服务器：记录已保存，稍后上传"),
+    Stop.OFFLINE: (
+        "the server did not answer: trips are kept and sent later",
+        "暂时无法连接服务器：记录已保存，稍后上传",
+    ),
     Stop.WAIT: ("the server asked to wait: trips are kept and sent later", "服务器繁忙：记录已保存，稍后上传"),
-    Stop.LOGIN: ("the server does not know this phone: enrol again; trips are kept", "服务器不认识本机：请重新开户，记录已保存"),
-    Stop.PAUSED: ("the server refused the call: trips are kept and tried again", "服务器拒绝了请求：记录已保存，稍后重试"),
-    Stop.UNTRUSTED: ("the answer was not signed by the pinned server: nothing was settled", "服务器应答未通过验证：未作任何结算"),
+    Stop.LOGIN: (
+        "the server does not know this phone: enrol again; trips are kept",
+        "服务器不认识本机：请重新开户，记录已保存",
+    ),
+    Stop.PAUSED: (
+        "the server refused the call: trips are kept and tried again",
+        "服务器拒绝了请求：记录已保存，稍后重试",
+    ),
+    Stop.UNTRUSTED: (
+        "the answer was not signed by the pinned server: nothing was settled",
+        "服务器应答未通过验证：未作任何结算",
+    ),
     Stop.BUSY: ("another part of the app is sending", "应用的其他部分正在上传"),
 }
 
@@ -90,7 +102,7 @@ class Sender:
         self._dice = dice
 
     def sync(self, timeout_s: float) -> SyncReport:
-        """Send what is due until it is sent or the time is up. Never raises for the network's or the server's faults."""
+        """Send what is due until it is sent or the time is up. Network and server faults never raise."""
         deadline = self._clock.monotonic() + timeout_s
         settled: Counter[State] = Counter()
         requests = 0

@@ -55,7 +55,8 @@ class Point:
     lon: float
 
     def __post_init__(self) -> None:
-        for field, value, limit in (("lat", self.lat, 90), ("lon", self.lon, 180)):
+        degrees: tuple[tuple[str, object, int], ...] = (("lat", self.lat, 90), ("lon", self.lon, 180))
+        for field, value, limit in degrees:
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise InvalidInput(field, f"{value!r} is not a number of degrees", f"{value!r} 不是有效的度数")
             if abs(value) > limit:
@@ -90,7 +91,7 @@ class Fix:
 class Estimate:
     """A leg's distance: the best value and an interval (about 80 %) in whole metres, and how it was found.
 
-    `route` and `stations` (from, to) are set for the method rail only. `gap` says that part of the way was not recorded.
+    `route` and `stations` (from, to) are set for the method rail only; `gap`: part of the way was not recorded.
     """
 
     metres: int
@@ -109,7 +110,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One part of a trip in one mode, from gate to gate. `changes` are the stations where the person says she changed."""
+    """One part of a trip in one mode, from gate to gate. `changes`: the stations where the person says she changed."""
 
     mode: Mode
     start: Place

@@ -119,9 +119,7 @@ def summary_of(measured: Measured) -> dict[str, object]:
         "started_at": first.started_at,
         "ended_at": last.ended_at,
         "reduction_mg": measured.reduction.mg,
-        "legs": [
-            _leg_to_json(item, part) for item, part in zip(measured.legs, measured.reduction.legs, strict=True)
-        ],
+        "legs": [_leg_to_json(item, part) for item, part in zip(measured.legs, measured.reduction.legs, strict=True)],
     }
 
 

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     BELOW_STEP = "below_step"
     LENGTH_CAPPED = "length_capped"
     ABOVE_BASELINE = "above_baseline"
+    OUTSIDE = "outside"
 
     @property
     def en(self) -> str:
@@ -65,6 +66,10 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
     Reason.ABOVE_BASELINE: (
         "emits more than the baseline: it lowers the trip's reduction",
         "排放高于基准线：会减少本次出行的减排量",
+    ),
+    Reason.OUTSIDE: (
+        "the trip starts or ends outside the provinces of the methodology",
+        "起点或终点不在本方法学适用的省市内",
     ),
 }
 

@@ -1,0 +1,365 @@
+"""`greentrip`: record tracks from files as if live, send them, look at what is there. For developers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import locale
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from greentrip import BadFile, GreenTrip, GreenTripError, InvalidInput, Mode, Network, Point, SyncReport, TripView
+from greentrip.recorder import check_mode
+from greentrip.replay import RecordedTrack, move, read_tracks
+from greentrip.signing import new_seed, signer_of
+from greentrip.table import table, width
+from greentrip.wire import base64url
+
+DAY_S = 86_400
+NOWHERE = "http://127.0.0.1:9"
+"""The server of a recording that is never sent: the discard port of this machine."""
+PROGRESS_AFTER_S = 0.5
+NOTE_COLUMNS_MAX = 24
+
+_WORDS = {
+    "en": {
+        "head": ("track", "mode", "km", "method", "interval km", "grams", "note"),
+        "trips": ("day", "legs", "km", "grams", "state", "official g", "why"),
+        "entries": ("time", "entry", "grams", "balance g"),
+        "skipped": "not a mode of the programme",
+        "sum": "{n} tracks recorded, {g} g on the phone",
+        "sent": "sync: {settled}; {left} left; {why}",
+        "code": "code: ",
+        "sent_code": "a code was sent to the number",
+        "enrolled": "account {account}",
+        "balance": "balance {g} g, waiting on this phone {w} g",
+    },
+    "zh": {
+        "head": ("轨迹", "方式", "公里", "方法", "区间 公里", "克", "说明"),
+        "trips": ("日期", "出行段", "公里", "克", "状态", "核定 克", "说明"),
+        "entries": ("时间", "记录", "克", "余额 克"),
+        "skipped": "不属于本方法学的出行方式",
+        "sum": "已记录 {n} 条轨迹，手机端估算 {g} 克",
+        "sent": "同步：{settled}；剩余 {left}；{why}",
+        "code": "验证码：",
+        "sent_code": "验证码已发送",
+        "enrolled": "账户 {account}",
+        "balance": "余额 {g} 克，本机待上传 {w} 克",
+    },
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns 0, or 1 after an error that was printed."""
+    options = _parser().parse_args(arguments)
+    options.lang = options.lang or language()
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except GreenTripError as error:
+        print(error.message(options.lang), file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; a second error at exit would only confuse.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def language() -> str:
+    """zh or en, by the locale of the environment."""
+    named = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    named = named or (locale.getlocale()[0] or "")
+    return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
+
+
+def grams(mg: int) -> str:
+    """Milligrams as grams for display, rounded half up.
+
+    >>> grams(2_517_120)
+    '2517'
+    """
+    return str((mg + 500) // 1000)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="greentrip", description=__doc__)
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name, run, text in (
+        ("replay", _replay, "record tracks from files (GPX, JSON lines, .gz) as if live"),
+        ("enrol", _enrol, "open an account for the phone that lives in --folder"),
+        ("sync", _sync, "send what waits"),
+        ("trips", _trips, "list the finished trips of --folder"),
+        ("account", _account, "show the account's balance and statement"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.set_defaults(run=run)
+        verb.add_argument("--lang", choices=("zh", "en"), help="language (default: by locale)")
+        verb.add_argument("--json", action="store_true", help="print JSON instead of tables")
+        verb.add_argument("--folder", type=Path, help="where the phone's data are (replay: default a scratch folder)")
+        verb.add_argument("--server", help="the server's URL; https outside this machine")
+        verb.add_argument("--root-key", help="the server's root key (greentrip-server keys show)")
+        verb.add_argument("--network", type=Path, help="folder with stations.csv and edges.csv (default: the sample)")
+        if name == "replay":
+            verb.add_argument("files", nargs="+", type=Path, metavar="FILE")
+            verb.add_argument("--mode", choices=tuple(Mode), help="the mode of tracks that do not name one")
+            verb.add_argument("--user", help="only the tracks of this user")
+            verb.add_argument("--limit", type=int, default=0, help="at most so many tracks (0: all)")
+            verb.add_argument("--move-to", metavar="LAT,LON", help="let each track begin here; metres are kept")
+            verb.add_argument(
+                "--recent", action="store_true", help="move times by whole days so that the newest is yesterday"
+            )
+        if name == "enrol":
+            verb.add_argument("--phone", required=True, help="the phone number that gets the code")
+            verb.add_argument("--code", help="the code, when it is known already (default: asked for)")
+    return parser
+
+
+def _replay(options: argparse.Namespace) -> int:
+    bad: list[BadFile] = []
+    tracks = [track for path in options.files for track in read_tracks(path, on_error=bad.append)]
+    tracks = [track for track in tracks if options.user in (None, track.user)]
+    tracks = tracks[: options.limit] if options.limit else tracks
+    for error in bad:
+        print(error.message(options.lang), file=sys.stderr)
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as scratch, _open(options, Path(scratch)) as green:
+        days = _days_to_yesterday(tracks) if options.recent else 0
+        progress = _Progress(len(tracks))
+        for track in tracks:
+            rows.append(_record(green, _placed(track, options.move_to, days), options))
+            progress.step()
+        report = green.sync() if options.server else None
+        if report is not None:
+            rows = _with_results(rows, green)
+    _print_replay(rows, report, options)
+    recorded = sum("trip" in row for row in rows)
+    return 0 if recorded and not bad else 1
+
+
+def _record(green: GreenTrip, track: RecordedTrack, options: argparse.Namespace) -> dict[str, object]:
+    """Play one track through the recorder; a track that cannot be recorded costs its neighbours nothing."""
+    row: dict[str, object] = {"track": track.name, "mode": track.original_mode}
+    mode = track.mode or (check_mode(options.mode) if options.mode and not track.original_mode else None)
+    if mode is None:
+        return {**row, "note": _WORDS[options.lang]["skipped"]}
+    try:
+        view = play(green, track, mode)
+    except InvalidInput as error:
+        if green.active is not None:
+            green.cancel()
+        return {**row, "mode": mode, "note": error.message(options.lang)}
+    leg = view.legs[0]
+    return {
+        **row,
+        "trip": view.id,
+        "mode": mode,
+        "metres": leg.metres,
+        "low_m": leg.low_m,
+        "high_m": leg.high_m,
+        "method": leg.method,
+        "mg": view.reduction_mg,
+        "note": view.why_not_sent(options.lang) or "; ".join(reason.text(options.lang) for reason in leg.reasons),
+    }
+
+
+def play(green: GreenTrip, track: RecordedTrack, mode: Mode) -> TripView:
+    """Record a track fix by fix, at its own times; the record is flagged as a replay."""
+    first, last = track.fixes[0], track.fixes[-1]
+    green.start(mode, first.point, at=first.at, replayed=True)
+    for fix in track.fixes:
+        green.fix(fix.point, at=fix.at, accuracy_m=fix.accuracy_m, mock=fix.mock)
+    return green.finish(last.point, at=max(last.at, first.at))
+
+
+def _placed(track: RecordedTrack, to: str | None, days: int) -> RecordedTrack:
+    first = track.fixes[0]
+    if to is None and not days:
+        return track
+    return move(track, _point(to) if to else first.point, first.at + days * DAY_S)
+
+
+def _point(text: str) -> Point:
+    try:
+        lat, lon = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInput("--move-to", f"{text!r} must look like 39.9,116.4", f"{text!r} 应形如 39.9,116.4") from None
+    return Point(lat, lon)
+
+
+def _days_to_yesterday(tracks: Sequence[RecordedTrack]) -> int:
+    newest = max((fix.at for track in tracks for fix in track.fixes), default=0.0)
+    return int((time.time() - DAY_S - newest) // DAY_S)
+
+
+def _with_results(rows: list[dict[str, object]], green: GreenTrip) -> list[dict[str, object]]:
+    trips = {trip.id: trip for trip in green.trips()}
+    for row in rows:
+        trip = trips.get(str(row.get("trip")))
+        if trip is not None:
+            row["state"], row["official_mg"] = trip.state, trip.official_mg
+            row["rules"] = [rule.id for rule in trip.rules]
+    return rows
+
+
+def _print_replay(rows: list[dict[str, object]], report: SyncReport | None, options: argparse.Namespace) -> None:
+    words = _WORDS[options.lang]
+    if options.json:
+        print(json.dumps({"tracks": rows, "sync": _report_json(report)}, ensure_ascii=False))
+        return
+    notes = Footnotes()
+    cells = [
+        (
+            str(row["track"]),
+            str(row["mode"]),
+            _km(row.get("metres")),
+            str(row.get("method", "")),
+            f"{_km(row.get('low_m'))}-{_km(row.get('high_m'))}" if "metres" in row else "",
+            grams(int(str(row["mg"]))) if "mg" in row else "",
+            notes.mark(_note(row)),
+        )
+        for row in rows
+    ]
+    print(table(words["head"], cells, right=(2, 4, 5)))
+    print(notes.text(), end="")
+    total = sum(int(str(row["mg"])) for row in rows if "mg" in row)
+    print(str(words["sum"]).format(n=sum("trip" in row for row in rows), g=grams(total)))
+    if report is not None:
+        _print_report(report, options)
+
+
+def _note(row: dict[str, object]) -> str:
+    if "state" not in row or row["state"] == "local":
+        return str(row["note"])
+    official = row.get("official_mg")
+    rules = row.get("rules")
+    named = f" ({', '.join(map(str, rules))})" if isinstance(rules, list) and rules else ""
+    return f"{row['state']}{named}" + (f" {grams(official)} g" if isinstance(official, int) else "")
+
+
+def _km(metres: object) -> str:
+    return f"{metres / 1000:.2f}" if isinstance(metres, int) else ""
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    words = _WORDS[options.lang]
+    with _open(options, None) as green:
+        code = options.code
+        if code is None or green.account_id is None:
+            green.request_code(options.phone)
+            print(words["sent_code"], file=sys.stderr)
+        account = green.enrol(code or input(str(words["code"])).strip(), {"location": "1", "sync": "1"})
+    print(json.dumps({"account": account}) if options.json else str(words["enrolled"]).format(account=account))
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    with _open(options, None) as green:
+        report = green.sync()
+    if options.json:
+        print(json.dumps(_report_json(report)))
+    else:
+        _print_report(report, options)
+    return 0 if report.stop == "done" else 1
+
+
+def _print_report(report: SyncReport, options: argparse.Namespace) -> None:
+    settled = ", ".join(f"{state} {count}" for state, count in report.settled.items()) or "0"
+    words = _WORDS[options.lang]
+    print(str(words["sent"]).format(settled=settled, left=report.left, why=report.message(options.lang)))
+
+
+def _report_json(report: SyncReport | None) -> dict[str, object] | None:
+    return None if report is None else asdict(report)
+
+
+def _trips(options: argparse.Namespace) -> int:
+    with _open(options, None) as green:
+        trips = green.trips()
+    if options.json:
+        print(json.dumps([_trip_json(trip) for trip in trips], ensure_ascii=False))
+        return 0
+    notes = Footnotes()
+    rows = [
+        (
+            trip.day,
+            " + ".join(leg.mode for leg in trip.legs),
+            _km(sum(leg.metres for leg in trip.legs)),
+            grams(trip.reduction_mg),
+            trip.state,
+            grams(trip.official_mg) if trip.official_mg is not None else "",
+            notes.mark(trip.why_not_sent(options.lang) or "; ".join(rule.text(options.lang) for rule in trip.rules)),
+        )
+        for trip in trips
+    ]
+    print(table(_WORDS[options.lang]["trips"], rows, right=(2, 3, 5)))
+    print(notes.text(), end="")
+    return 0
+
+
+def _trip_json(trip: TripView) -> dict[str, object]:
+    value = asdict(trip)
+    value["started_at"], value["ended_at"] = trip.started_at.isoformat(), trip.ended_at.isoformat()
+    value["record"] = trip.record.decode("ascii") if trip.record else None
+    return value
+
+
+def _account(options: argparse.Namespace) -> int:
+    with _open(options, None) as green:
+        account, entries = green.account(), green.statement()
+    if options.json:
+        print(json.dumps({"account": asdict(account), "entries": [asdict(entry) for entry in entries]}))
+        return 0
+    rows = [(entry.at, entry.kind, grams(entry.mg), grams(entry.balance_mg)) for entry in entries]
+    print(table(_WORDS[options.lang]["entries"], rows, right=(2, 3)))
+    line = str(_WORDS[options.lang]["balance"])
+    print(line.format(g=grams(account.balance_mg), w=grams(account.waiting_mg)))
+    return 0
+
+
+def _open(options: argparse.Namespace, scratch: Path | None) -> GreenTrip:
+    folder = options.folder or scratch
+    if folder is None:
+        raise InvalidInput("--folder", "say where the phone's data are", "请指定手机数据目录")
+    if options.server and not options.root_key:
+        raise InvalidInput("--root-key", "needed with --server (greentrip-server keys show)", "使用 --server 时必填")
+    network = Network.from_csv(options.network) if options.network else Network.sample()
+    root_key = options.root_key or base64url(signer_of(new_seed()).public_key)
+    return GreenTrip.open(folder, server=options.server or NOWHERE, root_key=root_key, network=network)
+
+
+class Footnotes:
+    """Sentences that many rows share, written once below the table."""
+
+    def __init__(self) -> None:
+        self._notes: list[str] = []
+
+    def mark(self, note: str) -> str:
+        """What stands in the row: a short note itself, or the number of a longer one."""
+        if width(note) <= NOTE_COLUMNS_MAX:
+            return note
+        if note not in self._notes:
+            self._notes.append(note)
+        return f"[{self._notes.index(note) + 1}]"
+
+    def text(self) -> str:
+        return "".join(f"[{number}] {note}\n" for number, note in enumerate(self._notes, start=1))
+
+
+class _Progress:
+    """A counter on standard error for work that takes longer than half a second; silent where nobody looks."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._began = total, 0, datetime.now(UTC)
+
+    def step(self) -> None:
+        self._done += 1
+        waited_s = (datetime.now(UTC) - self._began).total_seconds()
+        if sys.stderr.isatty() and waited_s > PROGRESS_AFTER_S:
+            end = "\n" if self._done == self._total else ""
+            print(f"\r{self._done}/{self._total}", end=end, file=sys.stderr, flush=True)
