@@ -33,7 +33,7 @@ from greentrip.recorder import (
     place_to_json,
     stamp,
 )
-from greentrip.remote import Remote, check_root_key
+from greentrip.remote import Remote, check_root_key, field_of
 from greentrip.secrets_store import FileSecrets, SecretStore
 from greentrip.signing import new_seed, signer_of
 from greentrip.store import Event, Receipt, State, Store
@@ -134,29 +134,34 @@ class GreenTrip:
         mode: Mode | str,
         at_place: Place | str,
         *,
-        changes: Sequence[str] = (),
+        changes: Sequence[str] | None = None,
         at: datetime | float | None = None,
     ) -> None:
         """End the present leg at a place and go on in `mode`. From rail to rail it names a change of lines instead.
 
-        `changes` are the stations where the leg that ends changed lines, for example ("双井", "呼家楼").
+        `changes` are the stations where the leg that ends changed lines, for example ("双井", "呼家楼"); they take the
+        place of those that were named on the way.
         """
         with self._ready():
             events = self._running()
             mode, place = check_mode(mode), self._place(at_place)
             last_mode = [event.body["mode"] for event in events if event.kind in (START, SWITCH)][-1]
+            body: dict[str, object]
             if mode is Mode.RAIL and last_mode == Mode.RAIL:
-                self._append(CHANGE, events[-1], at, station=self._station(place))
-                return
-            check_switch(events)
+                kind, body, changes = CHANGE, {"station": self._station(place)}, None
+            else:
+                check_switch(events)
+                kind = SWITCH
+                body = {"mode": mode, "place": place_to_json(place), "changes": changes and list(changes)}
             at_s, monotonic, boot = stamp(self._clock, events[-1], at)
             ending = legs_of(events, self._store.fixes(), place, at_s, changes)[-1]
-            estimate_leg(
-                ending, self._network
-            )  # refuses a leg of no length or an impossible change now, not at the end
-            body = {"mode": mode, "place": place_to_json(place), "changes": list(changes)}
-            self._store.append_event(Event(SWITCH, at_s, monotonic, boot, body))
-            self._alive = True
+            # Refuses a leg of no length or an impossible change now, not at the end.
+            estimate_leg(ending, self._network)
+            if not self._alive:
+                # Going on without resume() leaves the same gap.
+                self._store.append_event(Event(RESUME, at_s, monotonic, boot, {}))
+                self._alive = True
+            self._store.append_event(Event(kind, at_s, monotonic, boot, body))
 
     def fix(
         self,
@@ -188,11 +193,16 @@ class GreenTrip:
             return active
 
     def finish(
-        self, at_place: Place | str | None = None, *, changes: Sequence[str] = (), at: datetime | float | None = None
+        self,
+        at_place: Place | str | None = None,
+        *,
+        changes: Sequence[str] | None = None,
+        at: datetime | float | None = None,
     ) -> TripView:
         """End the trip and return what it earned; committed to disk with its record and queue entry before it returns.
 
-        Without a place it ends at the last fix, at that fix's time. Raises `InvalidInput` and keeps the trip running
+        Without a place it ends at the last fix, at that fix's time. `changes` are those of the last leg and take the
+        place of those that were named on the way. Raises `InvalidInput` and keeps the trip running
         when something about it cannot be right.
         """
         with self._ready():
@@ -205,10 +215,11 @@ class GreenTrip:
                     )
                 newest = max(fixes, key=lambda fix: fix.at)
                 place: Place = newest.point
-                at = max(newest.at, events[-1].at) if at is None else at
+                # Not compared with the wall clock, which may have jumped back since.
+                ended_at = max(newest.at, events[-1].at) if at is None else stamp(self._clock, events[-1], at)[0]
             else:
                 place = self._place(at_place)
-            ended_at, _, _ = stamp(self._clock, events[-1], at)
+                ended_at, _, _ = stamp(self._clock, events[-1], at)
             legs = legs_of(events, fixes, place, ended_at, changes)
             measured = measure_trip(legs, self._network, self._methodology, self._flags(events))
             return self._commit(measured)
@@ -266,7 +277,7 @@ class GreenTrip:
         """Ask the server to send a one-time code to a phone number. Raises `Refused` or `Unreachable`."""
         with self._ready():
             answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
-            self._store.put("enrolment", str(answer["enrolment"]))
+            self._store.put("enrolment", str(field_of(answer, "enrolment")))
 
     def enrol(self, code: str, consents: Mapping[str, str]) -> str:
         """Open (or join) the account with the code; `consents` names each purpose and the version that was accepted.
@@ -289,20 +300,25 @@ class GreenTrip:
                 "consents": dict(consents),
             }
             answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
-            self._bind(str(answer["account"]))
-            return str(answer["account"])
+            self._bind(str(field_of(answer, "account")))
+            return str(field_of(answer, "account"))
 
     @property
     def account_id(self) -> str | None:
         """The account of this phone, or None before enrol()."""
-        return self._store.get("account")
+        with self._ready():
+            return self._store.get("account")
 
     def sync(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
         """Send what waits, for at most `timeout` seconds. Says what settled, what is left and why; does not raise."""
         self._check_open()
-        if self.account_id is None:
-            return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
-        return self._sender.sync(timeout)
+        try:
+            if self.account_id is None:
+                return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
+            return self._sender.sync(timeout)
+        except StorageError as error:
+            # The store counts what is left when it can be read again; what was leased frees itself.
+            return SyncReport(stop=Stop.STORAGE, detail=error.en)
 
     def account(self) -> Account:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
@@ -310,9 +326,9 @@ class GreenTrip:
             answer = self._remote.fetch("GET", "/v1/account")
             waiting = [trip for trip in self.trips() if trip.state in (State.PENDING, State.LEASED)]
             return Account(
-                id=str(answer["account"]),
-                balance_mg=cast("int", answer["balance_mg"]),
-                trips=cast("dict[str, int]", answer["trips"]),
+                id=str(field_of(answer, "account")),
+                balance_mg=cast("int", field_of(answer, "balance_mg")),
+                trips=cast("dict[str, int]", field_of(answer, "trips")),
                 waiting=len(waiting),
                 waiting_mg=sum(trip.reduction_mg for trip in waiting),
             )
@@ -324,7 +340,7 @@ class GreenTrip:
             target = "/v1/account/statement"
             for _ in range(PAGES_MAX):
                 page = self._remote.fetch("GET", target)
-                items = cast("list[dict[str, object]]", page["entries"])
+                items = cast("list[dict[str, object]]", field_of(page, "entries"))
                 entries += [_entry(item) for item in items]
                 if not page.get("next"):
                     return entries
@@ -335,6 +351,7 @@ class GreenTrip:
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> SyncReport:
         """Send what can be sent within `timeout` seconds (0: nothing), then let go of the file. Says what is left."""
+        self._check_open()
         report = self.sync(timeout) if timeout > 0 else SyncReport(left=self._store.waiting())
         with self._lock:
             self._open = False
@@ -421,9 +438,9 @@ class GreenTrip:
 def _entry(item: Mapping[str, object]) -> Entry:
     trip = item.get("trip")
     return Entry(
-        at=str(item["at"]),
-        kind=str(item["kind"]),
+        at=str(field_of(item, "at")),
+        kind=str(field_of(item, "kind")),
         trip=str(trip) if trip is not None else None,
-        mg=cast("int", item["mg"]),
-        balance_mg=cast("int", item["balance_mg"]),
+        mg=cast("int", field_of(item, "mg")),
+        balance_mg=cast("int", field_of(item, "balance_mg")),
     )

@@ -180,7 +180,7 @@ class Refused(ServerError):
 
     def __init__(self, status: int, problem: Mapping[str, object]) -> None:
         title = problem.get("detail") or problem.get("title") or f"HTTP {status}"
-        zh = problem.get("detail_zh") or title
+        zh = problem.get("detail_zh") or problem.get("title_zh") or f"服务器拒绝了请求（{title}）"
         super().__init__(str(title), str(zh))
         self.status = status
         self.problem = dict(problem)

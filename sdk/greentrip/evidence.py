@@ -62,7 +62,7 @@ def speeds_by_minute(leg: Leg) -> list[int]:
         if after.at > before.at and 0 <= minute < minutes:
             metres[minute] += great_circle_m(before.point, after.point)
             seconds[minute] += after.at - before.at
-    return [round(m / s * 3.6) if s else -1 for m, s in zip(metres, seconds, strict=True)]
+    return [round(min(m / s * 3.6, SPEED_KMH_MAX)) if s else -1 for m, s in zip(metres, seconds, strict=True)]
 
 
 def coarse_cells(leg: Leg) -> list[tuple[int, int]]:

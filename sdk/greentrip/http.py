@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,6 +74,7 @@ class Http:
         """The server's answer. Raises `Unreachable` when there is none that can be read within the time."""
         import httpx  # heavy, and not needed to record a trip
 
+        latest = time.monotonic() + timeout_s
         timeout = httpx.Timeout(max(0.05, timeout_s), connect=max(0.05, min(CONNECT_TIMEOUT_S, timeout_s)))
         try:
             with self._open().stream(
@@ -81,6 +83,9 @@ class Http:
                 received = bytearray()
                 for chunk in response.iter_bytes():
                     received += chunk
+                    # httpx's own limit begins anew with every byte that drips in.
+                    if time.monotonic() > latest:
+                        raise Unreachable(f"an answer of over {timeout_s:.0f} s")
                     if len(received) > ANSWER_BYTES_MAX:
                         raise Unreachable(f"an answer over {ANSWER_BYTES_MAX} bytes")
                 return Answer(response.status_code, dict(response.headers), bytes(received))

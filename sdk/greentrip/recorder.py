@@ -5,7 +5,6 @@ The trip in progress is a list of events on disk, so it survives the death of th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,7 +43,9 @@ def stamp(clock: Clock, last: Event | None, at: datetime | float | None) -> tupl
     """
     monotonic, boot = clock.monotonic(), clock.boot_id()
     if at is not None:
-        return _given(clock, last, at), monotonic, boot
+        at_s = _given(clock, last, at)
+        # The timer runs from the time that was given: a trip started "ten minutes ago" has lasted ten minutes.
+        return at_s, monotonic - max(0.0, clock.now() - at_s), boot
     if last is not None and last.boot == boot and monotonic >= last.monotonic:
         return max(last.at, last.at + monotonic - last.monotonic), monotonic, boot
     if last is not None and clock.now() < last.at:
@@ -56,18 +57,18 @@ def stamp(clock: Clock, last: Event | None, at: datetime | float | None) -> tupl
     return clock.now(), monotonic, boot
 
 
-def _given(clock: Clock, last: Event | None, at: datetime | float) -> float:
+def _given(clock: Clock, last: Event | None, at: object) -> float:
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise InvalidInput("at", "names no zone: pass an aware datetime", "缺少时区：请传入带时区的时间")
         at = at.timestamp()
-    if not math.isfinite(at) or at < 0:
+    if isinstance(at, bool) or not isinstance(at, int | float) or not at >= 0:
         raise InvalidInput("at", f"{at!r} is not a time", f"{at!r} 不是有效时间")
     if at > clock.now() + FUTURE_S_MAX:
         raise InvalidInput("at", "lies in the future", "时间在未来")
     if last is not None and at < last.at:
         raise InvalidInput("at", "the end lies before the start", "结束时间早于开始时间")
-    return at
+    return float(at)
 
 
 def check_mode(mode: Mode | str) -> Mode:
@@ -124,9 +125,12 @@ def check_switch(events: Sequence[Event]) -> None:
 
 
 def legs_of(
-    events: Sequence[Event], fixes: Sequence[Fix], end: Place, ended_at: float, changes: Sequence[str]
+    events: Sequence[Event], fixes: Sequence[Fix], end: Place, ended_at: float, changes: Sequence[str] | None
 ) -> list[Leg]:
-    """The legs of a trip that ends now. Fixes go to the leg in whose time they were made; others are left out."""
+    """The legs of a trip that ends now. Fixes go to the leg in whose time they were made; others are left out.
+
+    `changes` are those of the last leg; None stands for those that were named on the way.
+    """
     if not events:
         raise NoTrip
     if ended_at - events[0].at > timedelta(hours=TRIP_HOURS_MAX).total_seconds():
@@ -135,14 +139,15 @@ def legs_of(
             f"the trip would last over {TRIP_HOURS_MAX} hours: pass the time when it really ended, or cancel()",
             f"出行时长超过 {TRIP_HOURS_MAX} 小时：请指定实际结束时间，或取消出行",
         )
-    starts = [event for event in events if event.kind in (START, SWITCH)]
+    starts = [index for index, event in enumerate(events) if event.kind in (START, SWITCH)]
     ordered = sorted((fix for fix in fixes if events[0].at <= fix.at <= ended_at), key=lambda fix: fix.at)
     legs = []
-    for index, event in enumerate(starts):
-        following = starts[index + 1] if index + 1 < len(starts) else None
+    for index, next_index in zip(starts, [*starts[1:], len(events)], strict=True):
+        event = events[index]
+        following = events[next_index] if next_index < len(events) else None
         until = following.at if following else ended_at
-        named = [str(e.body["station"]) for e in events if e.kind == CHANGE and event.at <= e.at <= until]
-        named += _changes(following) if following else changes
+        on_the_way = [str(e.body["station"]) for e in events[index:next_index] if e.kind == CHANGE]
+        named = _changes(following) if following else changes
         legs.append(
             Leg(
                 mode=Mode(str(event.body["mode"])),
@@ -152,14 +157,14 @@ def legs_of(
                 ended_at=until,
                 # A fix on the border belongs to the leg that begins there, so that no metre is counted twice.
                 fixes=tuple(f for f in ordered if event.at <= f.at and (f.at < until or following is None)),
-                changes=_checked_changes(named),
+                changes=_checked_changes(on_the_way if named is None else named),
             )
         )
     return legs
 
 
-def _changes(event: Event) -> list[str]:
-    return [str(name) for name in cast("list[str]", event.body.get("changes", []))]
+def _changes(event: Event) -> list[str] | None:
+    return cast("list[str] | None", event.body.get("changes"))
 
 
 def _checked_changes(changes: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -189,11 +190,18 @@ def read_object(answer: Answer) -> dict[str, object]:
     """The JSON object in an answer. Anything else is not this server's (a captive portal, say)."""
     try:
         value = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unreachable("the answer is not JSON") from None
     if not isinstance(value, dict):
         raise Unreachable("the answer is not a JSON object")
     return cast("dict[str, object]", value)
+
+
+def field_of(answer: Mapping[str, object], name: str) -> object:
+    """A field that an answer must have. Raises `Unreachable`: without it, it is not an answer of this protocol."""
+    if name not in answer:
+        raise Unreachable(f"the answer has no {name!r}")
+    return answer[name]
 
 
 def line_hashes(body: bytes) -> tuple[str, ...]:

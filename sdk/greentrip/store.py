@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -135,11 +135,12 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        with _typed_errors():
+        with ExitStack() as opened, _typed_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._durable = _connect(path, "FULL")
-            self._quick = _connect(path, "NORMAL")
-        self._migrate()
+            self._durable = opened.enter_context(closing(_connect(path, "FULL")))
+            self._quick = opened.enter_context(closing(_connect(path, "NORMAL")))
+            self._migrate()
+            opened.pop_all()  # they stay open, since nothing went wrong
 
     def close(self) -> None:
         """Let go of the file."""
@@ -342,7 +343,7 @@ class Store:
             (version,) = self._durable.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise StorageNewer(
-                f"{self.path.name} was written by a newer greentrip (schema {version}): update the app; nothing changed",
+                f"{self.path.name} is of a newer greentrip (schema {version}): update the app; nothing was changed",
                 f"{self.path.name} 由更新版本写入（结构 {version}）：请升级应用；数据未作改动",
             )
         for number, (_, script) in enumerate(MIGRATIONS[version:], start=version + 1):
@@ -373,10 +374,14 @@ class Store:
 def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
     # autocommit: transactions begin where we say, and IMMEDIATE.
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA synchronous = {synchronous}")
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA secure_delete = ON")
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 

@@ -42,6 +42,8 @@ class Stop(StrEnum):
     UNTRUSTED = "untrusted"
     BUSY = "busy"
     """Another thread or process is sending."""
+    STORAGE = "storage"
+    """The phone's store could not be used: see `detail`."""
 
 
 _STOP_TEXTS: dict[Stop, tuple[str, str]] = {
@@ -65,6 +67,10 @@ _STOP_TEXTS: dict[Stop, tuple[str, str]] = {
         "服务器应答未通过验证：未作任何结算",
     ),
     Stop.BUSY: ("another part of the app is sending", "应用的其他部分正在上传"),
+    Stop.STORAGE: (
+        "the phone's store cannot be used: make room and sync again; trips are kept",
+        "本地存储不可用：请清理空间后重试，记录已保存",
+    ),
 }
 
 
@@ -118,7 +124,8 @@ class Sender:
             requests += 1
             outcome = self._send(lease, batch, settled, deadline)
             if outcome.settled == len(batch):
-                self._keep(RetryState())
+                state = RetryState()
+                self._keep(state)
                 continue
             state = retry.after_failure(
                 state, outcome.verdict, outcome.detail, self._now_ms(), self._dice(), outcome.floor_s

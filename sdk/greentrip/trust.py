@@ -90,7 +90,7 @@ def open_key_list(token: str, root_public_key: bytes) -> KeyList:
             for item in items[:ONLINE_KEYS_MAX]
         )
         listed = KeyList(int(cast("int", payload["seq"])), parse_rfc3339(cast("str", payload["issued_at"])), keys)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadToken(f"malformed key list: {error!r}") from None
     if any(len(key.public_key) != KEY_BYTES for key in listed.keys):
         raise BadToken("malformed key list: a key has the wrong length")

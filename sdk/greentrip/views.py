@@ -168,9 +168,9 @@ def read_rules(value: object) -> list[Rule]:
     """The rules in a server's result; what is not one is left out."""
     if not isinstance(value, list):
         return []
-    texts = ("id", "severity", "en", "zh")
+    keys = ("rule", "severity", "en", "zh")
     return [
-        Rule(*(str(item.get(key, "")) for key in texts)) for item in value if isinstance(item, dict) and "id" in item
+        Rule(*(str(item.get(key, "")) for key in keys)) for item in value if isinstance(item, dict) and "rule" in item
     ]
 
 

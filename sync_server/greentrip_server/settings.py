@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from greentrip.wire import BATCH_BYTES_MAX, base64url, base64url_decode
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from greentrip.wire import BATCH_BYTES_MAX, base64url, base64url_decode
 from greentrip_server.errors import SettingsError
 
 PHONE_HASH_KEY_BYTES_MIN = 32
@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     root_public_key_file: Path = _in_data_dir(KEY_FOLDER, "root.pub")
     """The root's public key in base64url, which apps pin; its private key need not be on this machine."""
 
+    methodology_dir: Path | None = None
+    """A folder of methodology files (*.toml) beside those that ship with the SDK."""
+
     body_bytes_max: int = Field(default=BATCH_BYTES_MAX + 4096, gt=0)
     """The largest request body in bytes: a full batch and a little."""
 
@@ -93,8 +96,9 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            # Without the values: one of them may be a secret in the wrong place.
-            raise SettingsError([_sentence(item["loc"], item["msg"]) for item in error.errors()]) from None
+            # Defaults that hang on a wrong value are not wrong themselves. No values: one may be a misplaced secret.
+            wrong = [item for item in error.errors() if item["type"] != "default_factory_not_called"]
+            raise SettingsError([_sentence(item["loc"], item["msg"]) for item in wrong]) from None
 
 
 def check_production(settings: Settings) -> None:

@@ -174,7 +174,7 @@ class Network:
         if not changes:
             return shortest
         named = self._ride_named((start, *changes, end))
-        if named.metres <= shortest.metres * (1 + NAMED_LONGER_MAX):
+        if named.metres - shortest.metres <= NAMED_LONGER_MAX * shortest.metres:
             return named
         return RailRoute(shortest.metres, Route.SHORTEST, shortest.rides, named_too_long=True)
 
@@ -222,9 +222,7 @@ class Network:
             reached = self._ride_on(reached, best, metres_max)
         return routes
 
-    def _ride_on(
-        self, reached: Mapping[str, _Way], best: dict[str, int], metres_max: float
-    ) -> dict[str, _Way]:
+    def _ride_on(self, reached: Mapping[str, _Way], best: dict[str, int], metres_max: float) -> dict[str, _Way]:
         """One round: the interchanges that one more ride reaches with fewer metres than `best` (updated)."""
         improved: dict[str, _Way] = {}
         for name, way in reached.items():
@@ -275,9 +273,7 @@ class Network:
         common = (line for line in self._lines_of[start] if end in self._lines[line])
         return [Ride(line, start, end, self._ride_along(line, start)[end]) for line in common]
 
-    def _no_such_ride(
-        self, start: str, end: str, rides: Sequence[Ride], came_by: Collection[str]
-    ) -> UnknownChange:
+    def _no_such_ride(self, start: str, end: str, rides: Sequence[Ride], came_by: Collection[str]) -> UnknownChange:
         """Why one cannot ride from `start` to `end` in one train, and what to name instead."""
         if start == end:
             en = f"{start} is named twice in a row: name it once, and neither the first nor the last station"
@@ -289,12 +285,13 @@ class Network:
         elif middles := self._between(start, end, came_by):
             en = f"no line goes from {start} to {end}: name a change between them, such as {' or '.join(middles)}"
             zh = f"没有线路从{start}直达{end}：请补充中间的换乘站，例如{'或'.join(middles)}"
-        else:
-            via = self.plausible(start, end)[0].changes
-            en = (
-                f"no line goes from {start} to {end}: name the changes between them, such as {', '.join(via)}"
-            )
+        elif routes := self._by_changes(start, end):
+            via = routes[0].changes
+            en = f"no line goes from {start} to {end}: name the changes between them, such as {', '.join(via)}"
             zh = f"没有线路从{start}直达{end}：请补充中间的换乘站，例如{'、'.join(via)}"
+        else:
+            en = f"no rails join {start} and {end}: name other changes"
+            zh = f"{start}与{end}不连通：请更换换乘站"
         return UnknownChange("changes", en, zh)
 
     def _between(self, start: str, end: str, came_by: Collection[str]) -> list[str]:
@@ -423,9 +420,7 @@ def _read_edges(path: Path, lines: _Lines) -> int:
         if start == end:
             raise BadFile(path, at, f"an edge from {start} to itself", f"区间的两端都是“{start}”")
         if end in stations[start]:
-            raise BadFile(
-                path, at, f"{start} - {end} stands twice on {line}", f"{line}的区间{start}—{end}重复"
-            )
+            raise BadFile(path, at, f"{start} - {end} stands twice on {line}", f"{line}的区间{start}—{end}重复")
         stations[start][end] = stations[end][start] = _edge_m(path, at, row)
     return at
 
@@ -453,14 +448,15 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line that is not blank, with its number."""
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     while True:
+        at = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as why:
-            raise BadFile(path, reader.line_num, f"broken CSV: {why}", f"CSV 格式有误：{why}") from why
+            raise BadFile(path, at, f"broken CSV: {why}", f"CSV 格式有误：{why}") from why
         if any(cells):
-            yield reader.line_num, cells
+            yield at, cells
 
 
 def _text(path: Path) -> str:
@@ -473,9 +469,7 @@ def _text(path: Path) -> str:
         raise BadFile(path, 0, f"cannot be read: {why.strerror}", f"无法读取：{why.strerror}") from why
     except UnicodeDecodeError as why:
         at = why.object[: why.start].count(b"\n") + 1
-        raise BadFile(
-            path, at, "not UTF-8 text: save it as UTF-8", "不是 UTF-8 编码：请另存为 UTF-8"
-        ) from why
+        raise BadFile(path, at, "not UTF-8 text: save it as UTF-8", "不是 UTF-8 编码：请另存为 UTF-8") from why
     if len(raw) > FILE_BYTES_MAX:
         raise BadFile(path, 0, f"larger than {FILE_BYTES_MAX} bytes", f"文件超过 {FILE_BYTES_MAX} 字节")
     if text and not text.endswith(("\n", "\r")):

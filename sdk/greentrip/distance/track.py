@@ -24,6 +24,8 @@ FIXES_MIN = 3
 """Fewer usable fixes are no track."""
 ACCURACY_M_MAX = 50.0
 """Less accurate fixes come from cell towers and cold starts: they say where one is, not how one goes."""
+ACCURACY_M_MIN = 3.0
+"""No phone knows better, whatever it says; some say 0."""
 ACCURACY_M_UNKNOWN = 10.0
 """Taken for a fix that does not say how accurate it is: GPX files have no place for it."""
 GAP_S_MAX = 300.0
@@ -70,9 +72,7 @@ def measure_track(mode: Mode, fixes: Sequence[Fix]) -> Estimate | None:
     jumps_m = sum(great_circle_m(a[-1].point, b[0].point) for a, b in pairwise(chains))
     gaps_m = jumps_m + sum(gap_m for _, gap_m in ways)
     reach_m = 2 * ANCHOR_RADII * sum(accuracies_m) / len(accuracies_m)
-    high_m = (
-        metres_m * (1 + INTERVAL_SHARE + reach_m / CORNER_M[mode] / 4) + reach_m + gaps_m * DETOURS[mode].high
-    )
+    high_m = metres_m * (1 + INTERVAL_SHARE + reach_m / CORNER_M[mode] / 4) + reach_m + gaps_m * DETOURS[mode].high
     return Estimate(
         metres=round(metres_m),
         low_m=math.floor(metres_m * (1 - INTERVAL_SHARE)),
@@ -87,7 +87,7 @@ def usable(fixes: Sequence[Fix]) -> list[Fix]:
 
     So one wrong clock, first or in between, costs one or two fixes and not the rest of the track.
     """
-    accurate = [fix for fix in fixes if math.isfinite(fix.at) and 0 <= _accuracy_m(fix) <= ACCURACY_M_MAX]
+    accurate = [fix for fix in fixes if math.isfinite(fix.at) and _is_accurate(fix)]
     kept: list[Fix] = []
     for i, fix in enumerate(accurate):
         next_at = accurate[i + 1].at if i + 1 < len(accurate) else math.inf
@@ -153,7 +153,12 @@ def _step_m(a: Fix, b: Fix) -> float:
 
 
 def _accuracy_m(fix: Fix) -> float:
-    return ACCURACY_M_UNKNOWN if fix.accuracy_m is None else fix.accuracy_m
+    return ACCURACY_M_UNKNOWN if fix.accuracy_m is None else max(ACCURACY_M_MIN, fix.accuracy_m)
+
+
+def _is_accurate(fix: Fix) -> bool:
+    """iOS marks an invalid position by a negative accuracy."""
+    return fix.accuracy_m is None or 0 <= fix.accuracy_m <= ACCURACY_M_MAX
 
 
 def _reachable(mode: Mode, a: Fix, b: Fix) -> bool:

@@ -7,6 +7,7 @@ one name. docs/reference/methodology.md describes the format.
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ UG_PER_M_MAX = 10_000_000
 """10 kg a person-km: far above any mode; keeps every product inside 64 bits."""
 LEG_M_MAX = 1_000_000
 DEFAULT_ID = "db11t-3043-2024"
+_ID = re.compile(r"[!-?A-~]{1,64}")
+"""What a record's `methodology` may hold before its @."""
 
 
 class Status(StrEnum):
@@ -137,7 +140,7 @@ def parse(data: bytes, name: str = "methodology") -> Methodology:
     try:
         text = data.decode("utf-8")
         table = _Table(tomllib.loads(text), name, "")
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadFile(name, 0, f"not TOML: {error}", f"不是有效的 TOML：{error}") from None
     modes = table.table("modes")
     found = Methodology(
@@ -152,8 +155,10 @@ def parse(data: bytes, name: str = "methodology") -> Methodology:
         modes=MappingProxyType({Mode(key): _mode_rules(modes.table(key)) for key in modes.keys_of(Mode)}),
         text=text,
     )
-    if "@" in found.id or not found.id.isascii():
-        raise table.bad("id", "must be ASCII without @")
+    if not _ID.fullmatch(found.id):
+        raise table.bad("id", "must be 1 to 64 ASCII characters without @ and space")
+    if found.valid_until is not None and found.valid_until < found.valid_from:
+        raise table.bad("valid_until", "before valid_from")
     table.done()
     return found
 

@@ -21,7 +21,6 @@ from greentrip.errors import BadFile
 from greentrip.record import DISTANCE_M_MAX, DURATION_MIN_MAX
 from greentrip.trip import Mode
 from greentrip.wire import LEG_COUNT_MAX
-
 from greentrip_server.checks.outcome import Severity
 
 FILE_BYTES_MAX = 64 * 1024
@@ -30,7 +29,7 @@ DAYS_MAX = 3650
 COUNT_MAX = 1_000_000
 
 _ID = re.compile(r"[!-?A-~]{1,64}")
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,12 +271,18 @@ class _Table:
     def bad(self, key: str, en: str, zh: str) -> BadFile:
         return BadFile(self._file, 0, f"{self._path}{key}: {en}", f"{self._path}{key}：{zh}")
 
-    def done(self, made: T) -> T:
+    def done(self, made: _T) -> _T:
         """`made` of this table, once every key was read: one that nobody read would silently not apply."""
         for key in self._values:
             if key not in self._read:
                 raise self.bad(key, "unknown key", "未知的键")
         return made
+
+    def _get(self, key: str) -> object:
+        self._read.add(key)
+        if key not in self._values:
+            raise self.bad(key, "missing", "缺失")
+        return self._values[key]
 
     def table(self, key: str) -> _Table:
         value = self._get(key)

@@ -1,0 +1,242 @@
+"""`greentrip-server`: run the server, look after its database, keys and ledger, see it work."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import uvicorn
+from litestar import Litestar
+from uvicorn.supervisors import Multiprocess
+
+import greentrip
+from greentrip.wire import base64url
+from greentrip_server.app import create_app
+from greentrip_server.checks.reference import describe_rules
+from greentrip_server.db import is_current, upgrade
+from greentrip_server.demo.options import demo_command
+from greentrip_server.errors import Problem, SettingsError
+from greentrip_server.ledger.service import LedgerReport, check
+from greentrip_server.log import configure
+from greentrip_server.methodologies.service import Methodologies
+from greentrip_server.runtime import open_database, start, utc_now
+from greentrip_server.settings import Settings
+from greentrip_server.sync.keys import ServerKeys, add_online_key, init_keys
+from greentrip_server.sync.service import recheck_all
+
+APPLICATION = "greentrip_server.app:from_environment"
+LEDGER_CHECK_TIMEOUT_S = 3600.0
+SHUTDOWN_S = 30
+
+as_json = click.option("--json", "json_out", is_flag=True, help="Print JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(greentrip.__version__)
+def cli() -> None:
+    """Low-carbon travel credits: the server. Settings come from the environment (GREENTRIP_...)."""
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on (GREENTRIP_HOST).")
+@click.option("--port", type=int, help="TCP port, 0 for a free one (GREENTRIP_PORT).")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@as_json
+def run(host: str | None, port: int | None, workers: int, json_out: bool) -> None:
+    """Run the server until it is stopped."""
+    settings = Settings.read()
+    configure(settings.log_level)
+    runtime = start(settings)
+    listener = _listen(host or settings.host, settings.port if port is None else port)
+    url = _url(listener)
+    root_key = base64url(runtime.keys.root_public_key)
+    facts = {"url": url, "docs": f"{url}/schema", "root_key": root_key, "environment": settings.environment}
+    # Connections are made: whoever reads this line can call.
+    click.echo(json.dumps(facts) if json_out else "\n".join(f"{key:12} {value}" for key, value in facts.items()))
+    sys.stdout.flush()
+    if workers == 1:
+        uvicorn.Server(_config(create_app(runtime))).run(sockets=[listener])
+        return
+    # Each worker opens its own database connections: they do not survive a fork.
+    runtime.database.close()
+    Multiprocess(_config(APPLICATION, factory=True, workers=workers), [listener]).run()
+
+
+@cli.group()
+def db() -> None:
+    """The database's tables."""
+
+
+@db.command("upgrade")
+@as_json
+def db_upgrade(json_out: bool) -> None:
+    """Bring the tables to the version of this software."""
+    database = open_database(Settings.read())
+    upgrade(database)
+    _print({"current": is_current(database)}, json_out)
+    database.close()
+
+
+@cli.group()
+def keys() -> None:
+    """The server's keys: an offline root, and the online keys that it lists."""
+
+
+@keys.command("init")
+@click.argument("folder", type=click.Path(path_type=Path))
+@as_json
+def keys_init(folder: Path, json_out: bool) -> None:
+    """Make a root key, an online key and their list in a new FOLDER. Keep root.seed off the server."""
+    try:
+        init_keys(folder, utc_now())
+    except FileExistsError as error:
+        raise click.ClickException(str(error)) from None
+    _print({"root_key": (folder / "root.pub").read_text().strip(), "folder": str(folder)}, json_out)
+
+
+@keys.command("rotate")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--drop", multiple=True, help="Thumbprint of a key that was stolen: it leaves the list.")
+@as_json
+def keys_rotate(folder: Path, drop: tuple[str, ...], json_out: bool) -> None:
+    """Add an online key to the list in FOLDER (needs root.seed); the server uses it from its next start."""
+    _print({"kid": add_online_key(folder, utc_now(), drop=drop)}, json_out)
+
+
+@keys.command("show")
+@as_json
+def keys_show(json_out: bool) -> None:
+    """The root key that apps pin, and the online key in use."""
+    loaded = ServerKeys.load(Settings.read(), utc_now())
+    facts = {"root_key": base64url(loaded.root_public_key), "kid": loaded.kid, "until": loaded.until.isoformat()}
+    _print(facts, json_out)
+
+
+@cli.group()
+def ledger() -> None:
+    """The ledger."""
+
+
+@ledger.command("check")
+@as_json
+def ledger_check(json_out: bool) -> None:
+    """Whether every transfer balances and every balance is the sum of its postings. Ends with 1 if not."""
+    database = open_database(Settings.read())
+    with database.read(timeout_s=LEDGER_CHECK_TIMEOUT_S) as session:
+        report = check(session)
+    database.close()
+    _print_ledger(report, json_out)
+    if not report.ok:
+        sys.exit(1)
+
+
+@cli.group()
+def trips() -> None:
+    """Trips and their checks."""
+
+
+@trips.command("recheck")
+@as_json
+def trips_recheck(json_out: bool) -> None:
+    """Judge again the held trips whose day has come."""
+    runtime = start(Settings.read())
+    count = recheck_all(runtime.database, runtime.rulebook, runtime.now())
+    runtime.database.close()
+    _print({"no_longer_held": count}, json_out)
+
+
+@cli.command()
+@as_json
+def methodologies(json_out: bool) -> None:
+    """The methodology files that the server knows."""
+    files = Methodologies.read(Settings.read().methodology_dir).files
+    rows = [
+        {
+            "reference": file.reference,
+            "title": file.title_en,
+            "valid_from": file.valid_from.isoformat(),
+            "issuance": file.issuance,
+            "unconfirmed": {mode: len(factors) for mode, factors in file.unconfirmed().items()},
+        }
+        for file in files
+    ]
+    click.echo(json.dumps(rows, ensure_ascii=False) if json_out else "\n\n".join(map(_lines, rows)))
+
+
+@cli.command()
+@as_json
+def policy(json_out: bool) -> None:
+    """The rules of the checks and their limits."""
+    rules = describe_rules()
+    click.echo(json.dumps(rules, ensure_ascii=False) if json_out else "\n\n".join(map(_lines, rules)))
+
+
+cli.add_command(demo_command)
+
+
+def main() -> None:
+    """The console script. A wrong setting or a database that is down is a sentence, not a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except Problem as error:
+        click.echo(error.detail_en, err=True)
+        sys.exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _config(app: Litestar | str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        lifespan="on",
+    )
+
+
+def _print(facts: Mapping[str, object], json_out: bool) -> None:
+    click.echo(json.dumps(facts) if json_out else _lines(facts))
+
+
+def _lines(facts: Mapping[str, object]) -> str:
+    return "\n".join(f"{key:16} {value}" for key, value in facts.items())
+
+
+def _print_ledger(report: LedgerReport, json_out: bool) -> None:
+    findings = [{"rule": f.rule, "count": f.count, "first": f.first} for f in report.findings]
+    facts: dict[str, object] = {
+        "ok": report.ok,
+        "accounts": report.accounts,
+        "transfers": report.transfers,
+        "person_mg": report.person_mg,
+        "recognised_mg": report.recognised_mg,
+    }
+    if json_out:
+        click.echo(json.dumps({**facts, "findings": findings}))
+        return
+    click.echo(_lines(facts))
+    for finding in findings:
+        click.echo(f"\n{finding['rule']}: {finding['count']} times, first {finding['first']}")

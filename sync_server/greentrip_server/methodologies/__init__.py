@@ -1,0 +1,1 @@
+"""Which methodology is the official one for a trip's day and province."""

@@ -1,0 +1,1 @@
+"""Pages for people: the front page and one page for each kind of problem."""

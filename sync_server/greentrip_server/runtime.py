@@ -1,0 +1,73 @@
+"""What a running server holds: settings, database, keys, sender, rulebook, clock. Made once, given to each handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from greentrip.signing import thumbprint
+from greentrip_server.checks.policy import bundled
+from greentrip_server.db import Database, is_current, upgrade
+from greentrip_server.enrolment.sender import CodeSender, sender_of
+from greentrip_server.enrolment.service import Hasher
+from greentrip_server.errors import SettingsError
+from greentrip_server.methodologies.service import Methodologies
+from greentrip_server.settings import Settings, check_production, phone_hash_key
+from greentrip_server.sync.keys import ServerKeys
+from greentrip_server.sync.service import Rulebook
+
+
+def utc_now() -> datetime:
+    """The time by this machine's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One server process."""
+
+    settings: Settings
+    database: Database
+    keys: ServerKeys
+    sender: CodeSender
+    hasher: Hasher
+    rulebook: Rulebook
+    now: Callable[[], datetime]
+
+    @property
+    def audience(self) -> str:
+        """What phones name in `aud`: the thumbprint of the root key, the same on every host."""
+        return thumbprint(self.keys.root_public_key)
+
+
+def start(settings: Settings, *, sender: CodeSender | None = None, now: Callable[[], datetime] = utc_now) -> Runtime:
+    """Open everything that a server needs. Raises `SettingsError` for what would make it unsafe or wrong.
+
+    Development brings the tables up to date by itself; production waits for `greentrip-server db upgrade`.
+    """
+    check_production(settings)
+    database = open_database(settings)
+    if settings.environment == "development":
+        upgrade(database)
+    elif not is_current(database):
+        raise SettingsError(["the database is not of this version: run `greentrip-server db upgrade` first"])
+    return Runtime(
+        settings=settings,
+        database=database,
+        keys=ServerKeys.load(settings, now()),
+        sender=sender or sender_of(settings),
+        hasher=Hasher(phone_hash_key(settings)),
+        rulebook=Rulebook(bundled(), Methodologies.read(settings.methodology_dir), settings.environment),
+        now=now,
+    )
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of the settings."""
+    return Database(
+        settings.database_url,
+        connections_max=settings.database_connections_max,
+        wait_s=settings.database_wait_s,
+        statement_timeout_s=settings.statement_timeout_s,
+    )

@@ -1,0 +1,201 @@
+"""The server's keys: an offline root, and online keys that the root lists.
+
+Apps pin the root's public key. What the server signs from day to day it signs with an online key; the list of those,
+signed by the root, is public. So an online key can be replaced, or given up after a theft, and no phone is stranded.
+
+A folder of keys holds `root.seed` (private; keep it off line and off the server), `root.pub`, `online.seed` (private)
+and `keys.jws` (the list). Seeds and public keys are 32 bytes in base64url.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self, cast
+
+from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of, thumbprint
+from greentrip.signing.jws import BadToken, open_token, sign
+from greentrip.wire import JsonValue, base64url, base64url_decode
+from greentrip_server.errors import SettingsError, rfc3339
+from greentrip_server.settings import Settings, write_secret_once
+
+ROOT_SEED = "root.seed"
+ROOT_PUBLIC = "root.pub"
+ONLINE_SEED = "online.seed"
+KEY_LIST = "keys.jws"
+ONLINE_KEY_LIFE = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineKey:
+    """An online key as the list has it: thumbprint, public key, and from when until when it may sign."""
+
+    kid: str
+    public_key: bytes
+    since: datetime
+    until: datetime
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """As the list has it."""
+        x = base64url(self.public_key)
+        return {"kid": self.kid, "x": x, "from": rfc3339(self.since), "until": rfc3339(self.until)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, JsonValue]) -> Self:
+        """Raises ValueError or KeyError when it is none."""
+        public_key = base64url_decode(str(value["x"]))
+        if thumbprint(public_key) != value["kid"]:
+            raise ValueError("kid is not the thumbprint of x")
+        since, until = (datetime.fromisoformat(str(value[name])).astimezone(UTC) for name in ("from", "until"))
+        return cls(str(value["kid"]), public_key, since, until)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyList:
+    """The online keys, oldest first. `seq` grows with every change: a phone never goes back to an older list."""
+
+    seq: int
+    issued_at: datetime
+    keys: tuple[OnlineKey, ...]
+
+    def key(self, kid: str) -> OnlineKey | None:
+        """The key with this thumbprint, or None."""
+        return next((key for key in self.keys if key.kid == kid), None)
+
+    def to_token(self, root: Signer) -> str:
+        """The list as a compact JWS by the root."""
+        return sign(
+            root,
+            {
+                "iss": thumbprint(root.public_key),
+                "seq": self.seq,
+                "issued_at": rfc3339(self.issued_at),
+                "keys": [key.to_json() for key in self.keys],
+            },
+        )
+
+    @classmethod
+    def from_token(cls, token: str, root_public_key: bytes) -> Self:
+        """The list in a token, verified with the root's public key. Raises ValueError."""
+        root_id = thumbprint(root_public_key)
+        payload = open_token(token, {root_id: root_public_key}.get)
+        try:
+            keys = cast("Sequence[Mapping[str, JsonValue]]", payload["keys"])
+            issued_at = datetime.fromisoformat(str(payload["issued_at"])).astimezone(UTC)
+            if payload["iss"] != root_id or type(payload["seq"]) is not int:
+                raise BadToken("iss or seq is wrong")
+            return cls(payload["seq"], issued_at, tuple(OnlineKey.from_json(key) for key in keys))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadToken(f"not a list of keys: {error!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKeys:
+    """What a running server needs: the online key to sign with, and what it shows of its keys to others."""
+
+    signer: Signer
+    kid: str
+    until: datetime
+    """When the online key ends: add another one before."""
+    key_list: str
+    """The signed list, for /.well-known/greentrip-keys."""
+    root_public_key: bytes
+
+    @classmethod
+    def load(cls, settings: Settings, now: datetime) -> Self:
+        """The keys in the settings' files; development makes them at the first start. Raises `SettingsError`."""
+        if settings.environment == "development" and not settings.key_list_file.exists():
+            _init_development(settings, now)
+        try:
+            signer = signer_of(_read_key(settings.online_key_file))
+            root_public_key = _read_key(settings.root_public_key_file)
+            token = settings.key_list_file.read_text().strip()
+            listed = KeyList.from_token(token, root_public_key).key(thumbprint(signer.public_key))
+        except (OSError, ValueError) as error:
+            raise SettingsError([f"the server's keys cannot be used: {error}"]) from None
+        if listed is None or not listed.since <= now < listed.until:
+            why = "is not on the list" if listed is None else f"may sign from {listed.since} until {listed.until}"
+            raise SettingsError([f"the key in {settings.online_key_file} {why}: add a new online key"])
+        return cls(signer, listed.kid, listed.until, token, root_public_key)
+
+    def sign_receipt(self, payload: Mapping[str, JsonValue]) -> str:
+        """A compact JWS by the online key. Raises `greentrip.errors.InvalidInput` for floats and big integers."""
+        return sign(self.signer, payload)
+
+
+def init_keys(folder: Path, now: datetime) -> None:
+    """Make a root key, one online key and their list in a new folder. Raises FileExistsError when it has something.
+
+    All or nothing: of two processes that do it at once, one succeeds and the other is told.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: keys are never overwritten")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        root, seed = new_seed(), new_seed()
+        write_secret_once(draft / ROOT_SEED, base64url(root))
+        write_secret_once(draft / ROOT_PUBLIC, base64url(signer_of(root).public_key))
+        write_secret_once(draft / ONLINE_SEED, base64url(seed))
+        listed = KeyList(1, now, (_new_online_key(seed, now),))
+        write_secret_once(draft / KEY_LIST, listed.to_token(signer_of(root)))
+        draft.rename(folder)
+    except OSError as error:
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} is not empty: keys are never overwritten") from error
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def add_online_key(folder: Path, now: datetime, *, drop: Sequence[str] = ()) -> str:
+    """Add an online key to the list and return its thumbprint; the server signs with it from its next start.
+
+    Keys before it stay valid until they end, since receipts refer to them; those in `drop` (thumbprints) were stolen
+    and leave the list. Needs the root's private key in the folder.
+    """
+    root = signer_of(_read_key(folder / ROOT_SEED))
+    before = KeyList.from_token((folder / KEY_LIST).read_text().strip(), root.public_key)
+    seed = new_seed()
+    added = _new_online_key(seed, now)
+    kept = tuple(key for key in before.keys if key.kid not in drop)
+    # The list first: a key on the list that nobody has harms no one, a signature by an unlisted key does.
+    _replace(folder / KEY_LIST, KeyList(before.seq + 1, now, (*kept, added)).to_token(root))
+    _replace(folder / ONLINE_SEED, base64url(seed))
+    return added.kid
+
+
+def _init_development(settings: Settings, now: datetime) -> None:
+    try:
+        init_keys(settings.key_list_file.parent, now)
+    except FileExistsError:
+        # Another process was faster, or the folder lacks only the list: loading tells which.
+        return
+
+
+def _new_online_key(seed: bytes, now: datetime) -> OnlineKey:
+    public_key = signer_of(seed).public_key
+    since = now.astimezone(UTC).replace(microsecond=0)
+    return OnlineKey(thumbprint(public_key), public_key, since, since + ONLINE_KEY_LIFE)
+
+
+def _read_key(path: Path) -> bytes:
+    """A key file. Raises OSError, or ValueError that names the file but not what is in it."""
+    try:
+        key = base64url_decode(path.read_text().strip())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"{path} does not hold {KEY_BYTES} bytes in base64url")
+    return key
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    write_secret_once(draft, text)
+    draft.replace(path)

@@ -1,0 +1,98 @@
+"""Tables: trips, their exact bytes, and what was signed when they came in."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    Uuid,
+)
+from sqlmodel import Field
+
+from greentrip_server.checks.outcome import Status
+from greentrip_server.db import PARTITIONED, Model, UtcHour, json_column, words
+
+
+class Trip(Model, table=True):
+    """One trip as the server knows it. Account and id together are its name, for ever."""
+
+    __tablename__ = "trip"
+    __table_args__ = (
+        CheckConstraint("slot BETWEEN 0 AND 47", "slot_of_a_day"),
+        CheckConstraint("phone_mg >= 0", "phone_mg_not_negative"),
+        CheckConstraint("official_mg >= 0", "official_mg_not_negative"),
+        Index(None, "account_id", "day"),
+        Index(None, "account_id", "received_month"),
+        PARTITIONED,
+    )
+
+    account_id: UUID = Field(sa_type=Uuid, foreign_key="person_account.id", primary_key=True)
+    id: UUID = Field(sa_type=Uuid, primary_key=True)
+    device_id: str = Field(sa_type=String(43))
+    day: date = Field(sa_type=Date)
+    """The local day (UTC+8) of the start."""
+    slot: int = Field(sa_type=SmallInteger)
+    """The half-hour of the start, 0..47."""
+    province: int = Field(sa_type=SmallInteger)
+    received_hour: datetime = Field(sa_type=UtcHour)
+    received_month: str = Field(sa_type=String(7))
+    """The UTC month of arrival, YYYY-MM: what /v1/sync-state counts by."""
+    line_sha256: str = Field(sa_type=String(64))
+    commitment: str = Field(sa_type=String(64))
+    methodology: str = Field(sa_type=String(81))
+    """By which the phone computed, `id@hash16`."""
+    official_methodology: str | None = Field(default=None, sa_type=String(81))
+    """By which the server computed; None when none was in force."""
+    phone_mg: int = Field(sa_type=BigInteger)
+    official_mg: int = Field(sa_type=BigInteger)
+    status: Status = Field(sa_type=words(Status))
+    """A conflict is answered but never stored: the first bytes stay."""
+    rules: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_column())
+    """What the rules had to say, as in the protocol's results (`checks.outcome.Outcome.to_json`)."""
+    held_until: date | None = Field(default=None, sa_type=Date)
+    features_sha256: str = Field(sa_type=String(64), index=True)
+    """Hash of canonical day, slot, legs and features: finds the same trip in other accounts."""
+    duration_low_min: int = Field(sa_type=Integer)
+    """The least whole minutes that the trip took, since legs' minutes are rounded up."""
+
+
+class TripBytes(Model, table=True):
+    """A record's bytes as they came. A row can be erased alone; the trip keeps their hash."""
+
+    __tablename__ = "trip_bytes"
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "trip_id"], ["trip.account_id", "trip.id"]),
+        PARTITIONED,
+    )
+
+    account_id: UUID = Field(sa_type=Uuid, primary_key=True)
+    trip_id: UUID = Field(sa_type=Uuid, primary_key=True)
+    line: bytes = Field(sa_type=LargeBinary)
+
+
+class SyncRequest(Model, table=True):
+    """Evidence of what a device signed and what the server answered."""
+
+    __tablename__ = "sync_request"
+    __table_args__ = (PARTITIONED,)
+
+    account_id: UUID = Field(sa_type=Uuid, foreign_key="person_account.id", primary_key=True)
+    digest: str = Field(sa_type=String(64), primary_key=True)
+    """The request's digest as signed: SHA-256 over its line hashes."""
+    device_id: str = Field(sa_type=String(43))
+    jws: str = Field(sa_type=Text)
+    line_hashes: list[str] = Field(sa_type=json_column())
+    result_digest: str = Field(sa_type=String(64))
+    received_hour: datetime = Field(sa_type=UtcHour)

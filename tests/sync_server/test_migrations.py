@@ -1,0 +1,174 @@
+"""Migrations: they make what the models say, and leave the ledger's triggers in place."""
+
+from datetime import date, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import CheckConstraint, exc, inspect, text
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+from greentrip_server.checks.outcome import Status
+from greentrip_server.db import Database, hour_of, insert_new, metadata
+from greentrip_server.ledger.models import Posting, Transfer
+from greentrip_server.ledger.service import credit_trip
+from greentrip_server.migrations.tools import PARTITIONS, is_ours, partition_names
+from greentrip_server.sync.models import Trip
+
+APPEND_ONLY = ("transfer", "posting")
+PARTITIONED = ("trip", "trip_bytes", "sync_request", "transfer", "posting")
+
+
+@pytest.fixture
+def credited(database: Database, account_id: UUID, now: datetime) -> UUID:
+    """An account with one credited trip; returns the account."""
+    trip = Trip(
+        account_id=account_id,
+        id=uuid4(),
+        device_id="d",
+        day=date(2026, 3, 5),
+        slot=16,
+        province=11,
+        received_hour=hour_of(now),
+        received_month="2026-03",
+        line_sha256="0" * 64,
+        commitment="0" * 64,
+        methodology="m@0123456789abcdef",
+        phone_mg=7,
+        official_mg=7,
+        status=Status.ACCEPTED,
+        features_sha256="0" * 64,
+        duration_low_min=1,
+    )
+    with database.write() as session:
+        session.add(trip)
+        session.flush()
+        credit_trip(session, account_id, trip.id, 7, now)
+    return account_id
+
+
+def test_the_migrations_make_what_the_models_say(database: Database):
+    with database.engine.connect() as connection:
+        options = {"include_object": is_ours, "compare_type": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata()) == []
+
+
+def test_the_checks_are_those_of_the_models(database: Database):
+    # Alembic does not compare these.
+    found, wanted = set(), set()
+    for table in metadata().sorted_tables:
+        found |= {(table.name, check["name"]) for check in inspect(database.engine).get_check_constraints(table.name)}
+        checks = [check for check in table.constraints if isinstance(check, CheckConstraint)]
+        wanted |= {(table.name, database.engine.dialect.identifier_preparer.format_constraint(c)) for c in checks}
+    assert found == wanted
+    assert len(wanted) > 8
+
+
+def test_the_triggers_are_there(database: Database):
+    if database.is_postgresql:
+        question = (
+            "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT tgisinternal"
+        )
+        wanted = {
+            (name, f"{table}_no_{what}")
+            for table in APPEND_ONLY
+            for name in (table, *partition_names(table))
+            for what in ("change", "truncate")
+        }
+    else:
+        question = "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'"
+        wanted = {(table, f"{table}_no_{what}") for table in APPEND_ONLY for what in ("update", "delete")}
+    with database.read() as session:
+        assert {tuple(row) for row in session.execute(text(question))} == wanted
+
+
+def test_what_belongs_to_an_account_is_partitioned_by_it(database: Database):
+    if not database.is_postgresql:
+        pytest.skip("SQLite has no partitions")
+    question = text(
+        "SELECT p.relname, pg_get_partkeydef(p.oid), count(*) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent "
+        "WHERE p.relkind = 'p' GROUP BY p.relname, p.oid"
+    )
+    with database.read() as session:
+        found = {tuple(row) for row in session.execute(question)}
+    assert found == {(table, "HASH (account_id)", PARTITIONS) for table in PARTITIONED}
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("change", ["UPDATE {} SET account_id = account_id", "DELETE FROM {}"])
+def test_the_ledger_refuses_changes(database: Database, credited: UUID, table: str, change: str):
+    def attempt() -> None:
+        with database.write() as session:
+            session.execute(text(change.format(table)))
+
+    # On PostgreSQL it is a partition that speaks.
+    with pytest.raises(exc.IntegrityError, match=rf"{table}(_p\d\d)? is append-only: \w+ is refused"):
+        attempt()
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_sqlite_refuses_insert_or_replace(database: Database, credited: UUID, table: str):
+    if database.is_postgresql:
+        pytest.skip("PostgreSQL has no INSERT OR REPLACE; see ON CONFLICT DO UPDATE")
+
+    def attempt() -> None:
+        with database.write() as session:
+            session.execute(text("PRAGMA defer_foreign_keys = ON"))
+            session.execute(text(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"))
+
+    with pytest.raises(exc.IntegrityError, match="append-only: DELETE is refused"):
+        attempt()
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_postgresql_refuses_truncate_of_the_table_and_of_every_partition(
+    database: Database, credited: UUID, table: str
+):
+    if not database.is_postgresql:
+        pytest.skip("SQLite has no TRUNCATE")
+
+    def attempt(name: str) -> None:
+        with database.write() as session:
+            session.execute(text(f"TRUNCATE {name} CASCADE"))
+
+    for name in (table, *partition_names(table)):
+        with pytest.raises(exc.IntegrityError, match="append-only: TRUNCATE is refused"):
+            attempt(name)
+
+
+def test_postgresql_refuses_an_upsert(database: Database, credited: UUID):
+    if not database.is_postgresql:
+        pytest.skip("see INSERT OR REPLACE")
+
+    def attempt() -> None:
+        with database.write() as session:
+            posting = session.execute(text("SELECT * FROM posting LIMIT 1")).mappings().one()
+            statement = postgresql_insert(Posting).values(**(dict(posting) | {"amount": 1}))
+            upsert = statement.on_conflict_do_update(
+                index_elements=["account_id", "transfer_id", "line"], set_={"amount": statement.excluded.amount}
+            )
+            session.execute(upsert)
+
+    with pytest.raises(exc.IntegrityError, match="append-only: UPDATE is refused"):
+        attempt()
+
+
+def test_the_ledger_still_takes_inserts_that_may_repeat(database: Database, credited: UUID):
+    with database.write() as session:
+        rows = [dict(row) for row in session.execute(text("SELECT * FROM posting")).mappings()]
+        rows = [row | {"account_id": credited, "transfer_id": UUID(str(row["transfer_id"]))} for row in rows]
+        assert len(rows) == 2
+        assert insert_new(session, Posting, rows) == []
+        assert session.execute(text("SELECT count(*) FROM transfer")).scalar() == 1
+
+
+def test_transfers_are_bound_to_trips_that_exist(database: Database, account_id: UUID, now: datetime):
+    def attempt() -> None:
+        with database.write() as session:
+            credit_trip(session, account_id, uuid4(), 7, now)
+
+    with pytest.raises(exc.IntegrityError):
+        attempt()
+    assert Transfer.__tablename__ == "transfer"
