@@ -25,7 +25,7 @@ DAY_S = 86_400
 NOWHERE = "http://127.0.0.1:9"
 """The server of a recording that is never sent: the discard port of this machine."""
 PROGRESS_AFTER_S = 0.5
-NOTE_COLUMNS_MAX = 24
+NOTE_COLUMNS_MAX = 12
 
 _WORDS = {
     "en": {
@@ -181,10 +181,11 @@ def _placed(track: RecordedTrack, to: str | None, days: int) -> RecordedTrack:
     first = track.fixes[0]
     if to is None and not days:
         return track
-    return move(track, _point(to) if to else first.point, first.at + days * DAY_S)
+    return move(track, track_point(to) if to else first.point, first.at + days * DAY_S)
 
 
-def _point(text: str) -> Point:
+def track_point(text: str) -> Point:
+    """The point in a text such as 39.9,116.4. Raises `InvalidInput`."""
     try:
         lat, lon = (float(part) for part in text.split(","))
     except ValueError:
@@ -282,7 +283,7 @@ def _trips(options: argparse.Namespace) -> int:
     with _open(options, None) as green:
         trips = green.trips()
     if options.json:
-        print(json.dumps([_trip_json(trip) for trip in trips], ensure_ascii=False))
+        print(json.dumps([trip_json(trip) for trip in trips], ensure_ascii=False))
         return 0
     notes = Footnotes()
     rows = [
@@ -302,10 +303,12 @@ def _trips(options: argparse.Namespace) -> int:
     return 0
 
 
-def _trip_json(trip: TripView) -> dict[str, object]:
+def trip_json(trip: TripView) -> dict[str, object]:
+    """A trip as JSON can hold it."""
     value = asdict(trip)
     value["started_at"], value["ended_at"] = trip.started_at.isoformat(), trip.ended_at.isoformat()
     value["record"] = trip.record.decode("ascii") if trip.record else None
+    value["why_not_sent"] = {lang: trip.why_not_sent(lang) for lang in ("zh", "en")}
     return value
 
 

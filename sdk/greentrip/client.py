@@ -271,6 +271,17 @@ class GreenTrip:
         with self._ready():
             return self._store.receipt_of(trip_id)
 
+    def verify_receipt(self, trip_id: str) -> datetime:
+        """Check a trip's receipt again from what this phone keeps, without a network. Returns when the server signed.
+
+        It proves that the pinned server gave this result for exactly the bytes that left the phone. Raises `Untrusted`.
+        """
+        with self._ready():
+            found, record = self._store.receipt_of(trip_id), self._store.trip(trip_id).record
+            if found is None or record is None:
+                raise Untrusted("there is no receipt for this trip")
+            return self._remote.verify_kept(record, *found)
+
     # The server
 
     def request_code(self, phone: str) -> None:

@@ -35,6 +35,7 @@ LONG_FROM_MIN = 60
 LONG_STEP_MIN = 5
 SALT_BYTES = 16
 LEVELS = 3
+_OTHER_SIZES = [32] * (LEVELS - 1)
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _REFERENCE = re.compile(r"[!-?A-~]{1,64}@[0-9a-f]{16}")
@@ -120,6 +121,9 @@ class Evidence:
 
 def opens(commitment: str, level: int, content: bytes, salt: bytes, others: Sequence[bytes]) -> bool:
     """Whether `content` is level 1..3 of a commitment; `others` are the two other parts, in order."""
+    # Parts of other sizes could pass one level off as another: the sum of their bytes would be the same.
+    if level not in range(1, LEVELS + 1) or len(salt) != SALT_BYTES or [len(part) for part in others] != _OTHER_SIZES:
+        return False
     parts = list(others)
     parts.insert(level - 1, bytes.fromhex(sha256_hex(salt + content)))
     return sha256_hex(b"".join(parts)) == commitment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import cast
 
 from greentrip.clock import Clock
@@ -12,7 +13,7 @@ from greentrip.errors import InvalidInput, NotEnrolled, Refused, Unreachable, Un
 from greentrip.http import Answer, Http
 from greentrip.signing import KEY_BYTES, Signer, thumbprint
 from greentrip.signing.jws import BadToken
-from greentrip.store import Store
+from greentrip.store import Receipt, Store
 from greentrip.trust import KeyList, RequestClaims, open_key_list, open_receipt, signer_id
 from greentrip.trust import sign_request as sign
 from greentrip.wire import (
@@ -21,6 +22,7 @@ from greentrip.wire import (
     SIGNATURE_HEADER,
     base64url_decode,
     body_digest,
+    digest_of,
     sha256_hex,
     split_lines,
 )
@@ -110,6 +112,26 @@ class Remote:
             raise Untrusted(str(error)) from None
         self._store.put("clock_offset_s", str(round(at.timestamp() - self._clock.now())))
         return at.isoformat()
+
+    def verify_kept(self, record: bytes, result_line: bytes, receipt: Receipt) -> datetime:
+        """When the server signed for a record, from what the phone keeps. Raises `Untrusted`."""
+        if sha256_hex(record) not in receipt.request_lines or sha256_hex(result_line) not in receipt.answer_lines:
+            raise Untrusted("the receipt is for other bytes")
+        if json.loads(result_line).get("sha256") != sha256_hex(record):
+            raise Untrusted("the result is for another record")
+        keys = self._stored_keys()
+        if keys is None:
+            raise Untrusted("no key list is kept")
+        try:
+            return open_receipt(
+                receipt.jws,
+                keys,
+                device=receipt.device,
+                request_digest=digest_of(receipt.request_lines),
+                digest=digest_of(receipt.answer_lines),
+            )
+        except BadToken as error:
+            raise Untrusted(str(error)) from None
 
     def server_now(self) -> int:
         """The time by the phone's clock, corrected by what the last verified answer taught."""

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+
 from greentrip.signing import signer_of, thumbprint
 from greentrip.signing.jws import BadToken, sign
 from greentrip.trust import (

@@ -338,15 +338,16 @@ def test_a_deadlock_is_a_short_wait(postgres_server: PostgresServer):
     with database.write() as session:
         session.execute(text("CREATE TABLE t (x int PRIMARY KEY, y int)"))
         session.execute(text("INSERT INTO t VALUES (1, 0), (2, 0)"))
+    touch = text("UPDATE t SET y = y + 1 WHERE x = :x")
     both = threading.Barrier(2)
     waits: list[int | None] = []
 
     def update(*order: int) -> None:
         try:
             with database.write() as session:
-                session.execute(text(f"UPDATE t SET y = y + 1 WHERE x = {order[0]}"))
+                session.execute(touch, {"x": order[0]})
                 both.wait(10)
-                session.execute(text(f"UPDATE t SET y = y + 1 WHERE x = {order[1]}"))
+                session.execute(touch, {"x": order[1]})
         except Problem as problem:
             waits.append(problem.retry_after_s)
 

@@ -17,6 +17,7 @@ from greentrip_server.migrations.tools import PARTITIONS, is_ours, partition_nam
 from greentrip_server.sync.models import Trip
 
 APPEND_ONLY = ("transfer", "posting")
+REPLACE_ALL = "INSERT OR REPLACE INTO {0} SELECT * FROM {0}"
 PARTITIONED = ("trip", "trip_bytes", "sync_request", "transfer", "posting")
 
 
@@ -88,8 +89,8 @@ def test_what_belongs_to_an_account_is_partitioned_by_it(database: Database):
     if not database.is_postgresql:
         pytest.skip("SQLite has no partitions")
     question = text(
-        "SELECT p.relname, pg_get_partkeydef(p.oid), count(*) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent "
-        "WHERE p.relkind = 'p' GROUP BY p.relname, p.oid"
+        "SELECT p.relname, pg_get_partkeydef(p.oid), count(*) FROM pg_inherits i "
+        "JOIN pg_class p ON p.oid = i.inhparent WHERE p.relkind = 'p' GROUP BY p.relname, p.oid"
     )
     with database.read() as session:
         found = {tuple(row) for row in session.execute(question)}

@@ -36,7 +36,7 @@ class Reason(StrEnum):
 
 
 _TEXTS: dict[Reason, tuple[str, str]] = {
-    Reason.EARNS: ("counts", "计入减排量"),
+    Reason.EARNS: ("counts", "计入"),
     Reason.NO_TRACK: (
         "no track was recorded, so this leg earns nothing: leave recording on next time",
         "没有轨迹记录，本段不计减排量：下次请保持轨迹记录开启",

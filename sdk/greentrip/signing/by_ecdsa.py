@@ -9,13 +9,15 @@ from __future__ import annotations
 from ecdsa import BadSignatureError, Ed25519, SigningKey, VerifyingKey
 from ecdsa.errors import MalformedPointError
 
-from greentrip.signing.interface import SIGNATURE_BYTES, Signer
+from greentrip.signing.interface import KEY_BYTES, SIGNATURE_BYTES, Signer
 
 name = "ecdsa"
 
 
 class _Signer:
     def __init__(self, seed: bytes) -> None:
+        if len(seed) != KEY_BYTES:
+            raise ValueError(f"a private key has {KEY_BYTES} bytes")
         self._key = SigningKey.from_string(seed, curve=Ed25519)
         self._public_key = bytes(self._key.verifying_key.to_string())
 

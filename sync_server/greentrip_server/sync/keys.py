@@ -80,16 +80,16 @@ class KeyList:
 
     @classmethod
     def from_token(cls, token: str, root_public_key: bytes) -> Self:
-        """The list in a token, verified with the root's public key. Raises ValueError."""
+        """The list in a token, verified with the root's public key. Raises `BadToken`."""
         root_id = thumbprint(root_public_key)
         payload = open_token(token, {root_id: root_public_key}.get)
+        if payload.get("iss") != root_id or type(payload.get("seq")) is not int:
+            raise BadToken("iss or seq is wrong")
         try:
             keys = cast("Sequence[Mapping[str, JsonValue]]", payload["keys"])
             issued_at = datetime.fromisoformat(str(payload["issued_at"])).astimezone(UTC)
-            if payload["iss"] != root_id or type(payload["seq"]) is not int:
-                raise BadToken("iss or seq is wrong")
-            return cls(payload["seq"], issued_at, tuple(OnlineKey.from_json(key) for key in keys))
-        except (KeyError, TypeError, AttributeError) as error:
+            return cls(cast("int", payload["seq"]), issued_at, tuple(OnlineKey.from_json(key) for key in keys))
+        except (KeyError, TypeError, ValueError) as error:
             raise BadToken(f"not a list of keys: {error!r}") from None
 
 

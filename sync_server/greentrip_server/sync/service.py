@@ -17,7 +17,7 @@ from greentrip.record import RecordInvalid, RecordUnsupported, TripRecord, decod
 from greentrip.trip import CHINA_TIME
 from greentrip.wire import JsonValue, canonical, digest_of, sha256_hex
 from greentrip_server.checks.features import features_sha256
-from greentrip_server.checks.outcome import Outcome, verdict
+from greentrip_server.checks.outcome import Outcome, Status, verdict
 from greentrip_server.checks.overlap import NEIGHBOUR_DAYS, Occupied, low_duration_min
 from greentrip_server.checks.policy import Policy
 from greentrip_server.checks.rules import Context, Others, run, shape_outcome
@@ -25,7 +25,7 @@ from greentrip_server.db import Database, hour_of, insert_new
 from greentrip_server.enrolment.models import Device
 from greentrip_server.ledger.service import credit_trip, lock_account
 from greentrip_server.methodologies.service import Methodologies
-from greentrip_server.sync.models import SyncRequest, Trip, TripBytes, TripStatus
+from greentrip_server.sync.models import SyncRequest, Trip, TripBytes
 
 PAGE_ROWS_MAX = 200
 
@@ -77,7 +77,7 @@ def recheck_due(session: Session, account_id: UUID, rulebook: Rulebook, at: date
     """Judge the account's held trips whose day has come again; returns how many are no longer held."""
     lock_account(session, account_id)
     due = select(Trip).where(
-        Trip.account_id == account_id, Trip.status == TripStatus.HELD, col(Trip.held_until) <= _day(at)
+        Trip.account_id == account_id, Trip.status == Status.HELD, col(Trip.held_until) <= _day(at)
     )
     judge = _Judge(session, account_id, rulebook, at)
     return sum(judge.again(trip) for trip in session.exec(due).all())
@@ -85,7 +85,7 @@ def recheck_due(session: Session, account_id: UUID, rulebook: Rulebook, at: date
 
 def recheck_all(database: Database, rulebook: Rulebook, at: datetime) -> int:
     """`recheck_due` for every account that has such a trip, one transaction each."""
-    due = select(Trip.account_id).where(Trip.status == TripStatus.HELD, col(Trip.held_until) <= _day(at)).distinct()
+    due = select(Trip.account_id).where(Trip.status == Status.HELD, col(Trip.held_until) <= _day(at)).distinct()
     with database.read() as session:
         accounts = sorted(session.exec(due).all())
     count = 0
@@ -140,7 +140,7 @@ class _Intake:
             methodology=record.methodology,
             phone_mg=record.reduction_mg,
             official_mg=0,
-            status=TripStatus.HELD,
+            status=Status.HELD,
             features_sha256=features_sha256(record),
             duration_low_min=low_duration_min(record.legs),
         )
@@ -161,9 +161,9 @@ class _Judged:
 
     def write_to(self, trip: Trip) -> None:
         decided = verdict(self.outcomes)
-        trip.status = TripStatus(decided.status)
+        trip.status = decided.status
         trip.held_until = decided.held_until
-        trip.official_mg = 0 if trip.status is TripStatus.REJECTED else self.official_mg
+        trip.official_mg = 0 if trip.status is Status.REJECTED else self.official_mg
         trip.official_methodology = self.methodology.reference if self.methodology else None
         trip.rules = [outcome.to_json() for outcome in self.outcomes]
 
@@ -188,7 +188,7 @@ class _Judge:
         near = timedelta(days=NEIGHBOUR_DAYS)
         low, high = _shifted(min(days), -near), _shifted(max(days), near)
         accepted = select(Trip).where(
-            Trip.account_id == self._account_id, Trip.status == TripStatus.ACCEPTED, Trip.day >= low, Trip.day <= high
+            Trip.account_id == self._account_id, Trip.status == Status.ACCEPTED, Trip.day >= low, Trip.day <= high
         )
         self._near |= {trip.id: trip for trip in self._session.exec(accepted)}
         wanted = {features_sha256(record) for record in found if record.features}
@@ -219,7 +219,7 @@ class _Judge:
 
     def again(self, trip: Trip) -> bool:
         """Judge a held trip again if its day has come; whether it is no longer held."""
-        if trip.status is not TripStatus.HELD or trip.held_until is None or trip.held_until > _day(self._at):
+        if trip.status is not Status.HELD or trip.held_until is None or trip.held_until > _day(self._at):
             return False
         kept = self._session.get(TripBytes, (trip.account_id, trip.id))
         if kept is None:
@@ -229,11 +229,11 @@ class _Judge:
         self.judge(record).write_to(trip)
         self._session.add(trip)
         self.credit(trip)
-        return trip.status is not TripStatus.HELD
+        return trip.status is not Status.HELD
 
     def credit(self, trip: Trip) -> None:
         """Post an accepted trip; the trips that follow see it."""
-        if trip.status is TripStatus.ACCEPTED:
+        if trip.status is Status.ACCEPTED:
             self._near[trip.id] = trip
             self._session.flush()
             credit_trip(self._session, trip.account_id, trip.id, trip.official_mg, self._at)
@@ -304,7 +304,7 @@ def count_by_status(session: Session, account_id: UUID) -> Mapping[str, int]:
     """How many of the account's trips have each status."""
     rows = select(Trip.status, func.count()).where(Trip.account_id == account_id).group_by(Trip.status)
     found = dict(session.exec(rows).all())
-    return {status.value: found.get(status, 0) for status in TripStatus}
+    return {status.value: found.get(status, 0) for status in Status}
 
 
 def _decoded(line: bytes) -> TripRecord | RecordInvalid | RecordUnsupported:

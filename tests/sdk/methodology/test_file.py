@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from greentrip.errors import BadFile
 from greentrip.methodology import Status, bundled, bundled_ids, load, parse
 from greentrip.trip import Method, Mode

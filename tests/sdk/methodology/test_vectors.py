@@ -5,6 +5,9 @@ from datetime import date
 from importlib import resources
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from greentrip.methodology import (
     LegFacts,
     Methodology,
@@ -18,8 +21,6 @@ from greentrip.methodology import (
     round_distance,
 )
 from greentrip.trip import Estimate, Method, Mode
-from hypothesis import given
-from hypothesis import strategies as st
 
 VECTORS = json.loads((resources.files("greentrip.methodology") / "vectors.json").read_text("utf-8"))
 DAY = date(2026, 3, 5)

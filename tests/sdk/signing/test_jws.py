@@ -4,11 +4,12 @@ import base64
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from greentrip.signing import signer_of, thumbprint
 from greentrip.signing.jws import TOKEN_CHARS_MAX, BadToken, key_id, open_token, sign
 from greentrip.wire import INTEGER_MAX, base64url, canonical
-from hypothesis import given
-from hypothesis import strategies as st
 
 SIGNER = signer_of(b"\7" * 32)
 KID = thumbprint(SIGNER.public_key)

@@ -1,10 +1,11 @@
 """Ed25519 gives the same bytes under both libraries, and both refuse the same things."""
 
 import pytest
-from greentrip import signing
-from greentrip.signing import KEY_BYTES, SIGNATURE_BYTES, Scheme, new_seed, scheme, thumbprint
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from greentrip import signing
+from greentrip.signing import KEY_BYTES, SIGNATURE_BYTES, Scheme, new_seed, scheme, thumbprint
 
 BACKENDS = ("cryptography", "ecdsa")
 
