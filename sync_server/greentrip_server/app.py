@@ -15,18 +15,14 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-import greentrip
-from greentrip.wire import SIGNATURE_HEADER
+from greentrip_server import openapi
 from greentrip_server.enrolment.routes import routes as enrolment_routes
 from greentrip_server.errors import Problem
 from greentrip_server.health import routes as health_routes
-from greentrip_server.http import on_fault, on_http_exception, on_problem
+from greentrip_server.http import StrictRequest, on_fault, on_http_exception, on_problem, plain_only
 from greentrip_server.log import configure
 from greentrip_server.methodologies.routes import routes as methodology_routes
 from greentrip_server.pages.routes import routes as page_routes
@@ -34,7 +30,7 @@ from greentrip_server.runtime import Runtime, start
 from greentrip_server.settings import Settings
 from greentrip_server.sync.routes import get_keys, signed_routes
 
-ASSETS = "/schema-assets"
+ROUTES = (enrolment_routes, signed_routes, methodology_routes, get_keys, health_routes, page_routes)
 
 _log = structlog.get_logger(__name__)
 
@@ -54,20 +50,14 @@ def create_app(runtime: Runtime) -> Litestar:
 
     return Litestar.from_config(
         AppConfig(
-            route_handlers=[
-                enrolment_routes,
-                signed_routes,
-                methodology_routes,
-                get_keys,
-                health_routes,
-                page_routes,
-                _assets(),
-            ],
+            route_handlers=[*ROUTES, _assets()],
             dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
             exception_handlers={Problem: on_problem, HTTPException: on_http_exception, Exception: on_fault},
             lifespan=[lifespan],
             middleware=[_logged],
-            openapi_config=_openapi(),
+            openapi_config=openapi.config(),
+            request_class=StrictRequest,
+            guards=[plain_only],
             request_max_body_size=runtime.settings.body_bytes_max,
             state=State({"runtime": runtime}),
             # The framework would log whole tracebacks, with values; on_fault logs what may be logged.
@@ -84,36 +74,10 @@ def from_environment() -> Litestar:
     return create_app(start(settings))
 
 
-def _openapi() -> OpenAPIConfig:
-    plugins = [
-        SwaggerRenderPlugin(
-            path="/",
-            js_url=f"{ASSETS}/swagger-ui-bundle.js",
-            css_url=f"{ASSETS}/swagger-ui.css",
-            standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
-        ),
-        JsonRenderPlugin(path="/openapi.json"),
-    ]
-    scheme = SecurityScheme(
-        type="apiKey",
-        name=SIGNATURE_HEADER,
-        security_scheme_in="header",
-        description="A compact JWS by the device's Ed25519 key over {aud, sub, htm, htu, iat, digest}.",
-    )
-    return OpenAPIConfig(
-        title="greentrip",
-        version=greentrip.__version__,
-        description="Low-carbon travel credits: records in, signed results out. Amounts are integers, mg or fen.",
-        path="/schema",
-        render_plugins=plugins,
-        components=Components(security_schemes={"device": scheme}),
-    )
-
-
 def _assets() -> Any:  # noqa: ANN401 - the framework's router
     # Swagger UI from an installed package: the page needs no other host.
     folder = resources.files("litestar_offline_docs") / "static"
-    return create_static_files_router(path=ASSETS, directories=[str(folder)], include_in_schema=False)
+    return create_static_files_router(path=openapi.ASSETS, directories=[str(folder)], include_in_schema=False)
 
 
 def _logged(app: ASGIApp) -> ASGIApp:

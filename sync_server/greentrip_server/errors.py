@@ -282,6 +282,15 @@ def media_type(expected: str) -> Problem:
     return Problem("media_type", f"this call takes {expected}", f"该接口只接受 {expected}")
 
 
+def content_encoding() -> Problem:
+    """415: a compressed body."""
+    return Problem(
+        "media_type",
+        "this server takes bodies as they are: send no Content-Encoding",
+        "只接受未压缩的请求：请勿使用 Content-Encoding",
+    )
+
+
 def invalid(field: str, en: str, zh: str, *, suggestions: Sequence[str] = ()) -> Problem:
     """422: a well-formed value is not acceptable; `suggestions` holds near values, best first."""
     extra: dict[str, JsonValue] = {"field": field}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 from anyio import to_thread
 from litestar import Router, get
+from litestar.di import NamedDependency
 
+from greentrip_server.openapi import problems
 from greentrip_server.runtime import Runtime
 
 
@@ -15,13 +17,13 @@ class HealthAnswer(msgspec.Struct):
     status: str
 
 
-@get("/live", summary="The process answers", tags=["health"])
+@get("/live", summary="The process answers", tags=["health"], responses=problems())
 async def get_live() -> HealthAnswer:
     return HealthAnswer("ok")
 
 
-@get("/ready", summary="The database answers too; else 503", tags=["health"])
-async def get_ready(runtime: Runtime) -> HealthAnswer:
+@get("/ready", summary="The database answers too; else 503", tags=["health"], responses=problems("unavailable"))
+async def get_ready(runtime: NamedDependency[Runtime]) -> HealthAnswer:
     await to_thread.run_sync(runtime.database.ping)
     return HealthAnswer("ok")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -11,6 +12,7 @@ import structlog
 from anyio import to_thread
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from sqlmodel import Session
@@ -57,6 +59,25 @@ class Caller:
     signed: Signed
 
 
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose JSON has one reading only: the framework's decoder takes the last of two equal keys."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - the framework's signature
+        body = await self.body()
+        try:
+            json.loads(body.decode(), object_pairs_hook=_each_once)
+            # Also refuses NaN and lone surrogates; the other one finds keys that come twice.
+            return msgspec.json.decode(body)
+        except (ValueError, msgspec.DecodeError, RecursionError):
+            raise errors.malformed("body", "is not JSON with each key once", "不是有效的 JSON，或键有重复") from None
+
+
+def plain_only(request: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard against compressed bodies: what is signed, hashed and limited is what comes over the wire."""
+    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        raise errors.content_encoding()
+
+
 def json_only(request: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard for calls that take JSON: the framework would try to read anything as JSON."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -84,7 +105,7 @@ async def in_snapshot(runtime: Runtime, act: Callable[[Session], T]) -> T:
     return await to_thread.run_sync(work)
 
 
-async def provide_caller(request: AnyRequest, runtime: Runtime) -> Caller:
+async def provide_caller(request: AnyRequest, runtime: NamedDependency[Runtime]) -> Caller:
     """The enrolled device that signed this request. Raises `signature`, `clock`, `unknown_device`, `device_ended`."""
     token = _token(request)
     device = await in_snapshot(runtime, lambda session: device_of(session, _signer(token)))
@@ -171,6 +192,13 @@ def on_fault(request: AnyRequest, error: Exception) -> Response[bytes]:
 def unsigned_token(request: AnyRequest) -> str:
     """The request's signature, not verified yet: for the call that brings a new key."""
     return _token(request)
+
+
+def _each_once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def _token(request: AnyRequest) -> str:

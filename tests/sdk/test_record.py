@@ -9,7 +9,7 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import greentrip
@@ -93,6 +93,7 @@ def located(coarse: dict, draw: Callable) -> MeasuredTrip:
     )
 
 
+@settings(max_examples=30, deadline=None)
 @given(coarse_trips(), st.data())
 def test_a_record_depends_on_nothing_but_its_coarse_values(coarse: dict, data: st.DataObject):
     """Two trips with the same coarse values, at other places and minutes, leave the phone as the same bytes."""
@@ -102,6 +103,7 @@ def test_a_record_depends_on_nothing_but_its_coarse_values(coarse: dict, data: s
     assert one.commitment != other.commitment
 
 
+@settings(max_examples=30, deadline=None)
 @given(coarse_trips(), st.data())
 def test_a_record_holds_the_white_list_and_reads_back(coarse: dict, data: st.DataObject):
     record, _ = desensitise(located(coarse, data.draw))

@@ -117,7 +117,7 @@ def test_sqlite_refuses_insert_or_replace(database: Database, credited: UUID, ta
     def attempt() -> None:
         with database.write() as session:
             session.execute(text("PRAGMA defer_foreign_keys = ON"))
-            session.execute(text(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"))
+            session.execute(text(REPLACE_ALL.format(table)))
 
     with pytest.raises(exc.IntegrityError, match="append-only: DELETE is refused"):
         attempt()

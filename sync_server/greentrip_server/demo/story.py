@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -89,19 +88,18 @@ def tell(wishes: Wishes) -> None:
 
 
 def _play(teller: _Teller, folder: Path) -> None:
-    with (
-        teller.waiting("启动服务器（内嵌数据库）", "starting a server with an embedded database"),
-        server_in(folder) as server,
-    ):
+    with ExitStack() as stack:
+        with teller.waiting("启动服务器（内嵌数据库）", "starting a server with an embedded database"):
+            server = stack.enter_context(server_in(folder))
         teller.step("服务器", "A server", f"{server.url}")
         # Not a setting that says "offline": a relay that really breaks connections, as a tunnel does.
-        with Relay(server.port) as network:
-            phone_sees = f"http://127.0.0.1:{network.port}"
-            with phone_in(folder / "phone", phone_sees, server.root_key) as phone:
-                _before_the_kill(teller, server, network, phone)
-                phone.kill()
-            with phone_in(folder / "phone", phone_sees, server.root_key) as phone:
-                _after_the_kill(teller, network, phone)
+        network = stack.enter_context(Relay(server.port))
+        phone_sees = f"http://127.0.0.1:{network.port}"
+        with phone_in(folder / "phone", phone_sees, server.root_key) as phone:
+            _before_the_kill(teller, server, network, phone)
+            phone.kill()
+        with phone_in(folder / "phone", phone_sees, server.root_key) as phone:
+            _after_the_kill(teller, network, phone)
         _show_pages(teller, server)
 
 
@@ -147,7 +145,7 @@ def _after_the_kill(teller: _Teller, network: Relay, phone: PhoneProcess) -> Non
         "Opened again",
         teller.pick(
             f"队列仍有 {found['waiting']} 条，中断的出行仍有 {found['active']['fixes']} 个轨迹点：继续并结束",
-            f"{found['waiting']} records still queued, the trip's {found['active']['fixes']} fixes too: resumed, finished",
+            f"{found['waiting']} records still queued, the trip's {found['active']['fixes']} fixes too: resumed",
         ),
     )
     teller.legs(phone.ask("end_ride"))
@@ -230,26 +228,21 @@ class _Teller:
             yield
 
     def legs(self, trip: dict[str, Any]) -> None:
-        """A table of a trip's legs: what was measured, what counts, and why."""
-        heads = self.pick(
-            "方式 起点 终点 公里 区间 计入公里 克 说明", "mode from to km interval counts grams why"
-        ).split()
+        """A table of a trip's legs: what was measured, what it earns, and why."""
+        heads = self.pick("方式 起点 终点 公里 区间 克 说明", "mode from to km interval grams why").split()
         notes = Footnotes()
-        rows = [self._leg_row(leg, notes) for leg in trip["legs"]]
-        total = self.pick("手机端估算", "by the phone")
-        why = notes.mark(trip["why_not_sent"][self.wishes.lang])
-        rows.append((total, "", "", "", "", "", grams(trip["reduction_mg"]), why))
-        self._table(heads, rows, notes, right={3, 4, 5, 6})
+        self._table(heads, [self._leg_row(leg, notes) for leg in trip["legs"]], notes, right={3, 4, 5})
+        total = f"{self.pick('手机端估算', 'by the phone')}: {grams(trip['reduction_mg'])} g"
+        self.say(". ".join(filter(None, (total, trip["why_not_sent"][self.wishes.lang]))))
 
     def _leg_row(self, leg: dict[str, Any], notes: Footnotes) -> tuple[str, ...]:
-        interval = f"{leg['low_m'] / 1000:.2f}-{leg['high_m'] / 1000:.2f}"
+        interval = f"{leg['low_m'] / 1000:.1f}-{leg['high_m'] / 1000:.1f}"
         why = [notes.mark(Reason(reason).text(self.wishes.lang)) for reason in leg["reasons"]]
         if leg["changes"]:
-            changes = self.pick("换乘 ", "changes at ") + "、".join(leg["changes"])
-            why.append(notes.mark(changes))
+            why.append(notes.mark(self.pick("换乘 ", "changes at ") + "、".join(leg["changes"])))
         mode = _MODES[leg["mode"]][0 if self.zh else 1]
-        metres = (f"{leg['metres'] / 1000:.2f}", interval, f"{leg['counted_m'] / 1000:.2f}")
-        return (mode, _short(leg["start"]), _short(leg["end"]), *metres, grams(leg["ug"] // 1000), " ".join(why))
+        km = f"{leg['metres'] / 1000:.2f}"
+        return (mode, _short(leg["start"]), _short(leg["end"]), km, interval, grams(leg["ug"] // 1000), " ".join(why))
 
     def statement(self, entries: list[dict[str, Any]]) -> None:
         """The official entries, each with what it was and why it earned that."""
@@ -312,13 +305,12 @@ class _Teller:
             table.add_column(head, justify="right" if index in right else "left", no_wrap=True)
         for row in rows:
             table.add_row(*map(escape, row))
-        self._console.print(Padding(table, (0, 0, 0, 3)))
+        self._console.print(table)
         for line in notes.text().splitlines():
             self.say(line)
 
 
 def _short(place: str) -> str:
-    """A station's name, or a point to about ten metres."""
-    return (
-        ", ".join(f"{float(part):.4f}" for part in place.split(", ")) if place[:1].isdigit() and "," in place else place
-    )
+    """A station's name, or a point to about a hundred metres: what fits a terminal of 80 columns."""
+    lat, comma, lon = place.partition(", ")
+    return f"{float(lat):.3f},{float(lon):.3f}" if comma else place

@@ -8,12 +8,15 @@ from uuid import UUID
 import msgspec
 from anyio import to_thread
 from litestar import Response, Router, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from greentrip.signing import KEY_BYTES
 from greentrip.wire import base64url_decode
 from greentrip_server.enrolment.service import CODE_DIGITS, NewDevice, enrol, register_device
 from greentrip_server.errors import invalid, rfc3339
 from greentrip_server.http import AnyRequest, check_signature, in_transaction, json_only, signed_object, unsigned_token
+from greentrip_server.openapi import RECEIPT, SIGNED_BY_DEVICE, problems
 from greentrip_server.runtime import Runtime
 
 
@@ -46,16 +49,41 @@ class DeviceAnswer(msgspec.Struct):
     device: str
 
 
-@post("/enrolments", guards=[json_only], summary="Send a one-time code to a phone number", tags=["enrolment"])
-async def post_enrolment(data: EnrolmentRequest, runtime: Runtime) -> EnrolmentAnswer:
+@post(
+    "/enrolments",
+    guards=[json_only],
+    summary="Send a one-time code to a phone number",
+    tags=["enrolment"],
+    responses=problems("malformed", "too_large", "media_type", "invalid", "too_many", "unavailable"),
+)
+async def post_enrolment(data: JSONBody[EnrolmentRequest], runtime: NamedDependency[Runtime]) -> EnrolmentAnswer:
     begun = await to_thread.run_sync(enrol, runtime.database, runtime.hasher, runtime.sender, data.phone, runtime.now())
     return EnrolmentAnswer(str(begun.enrolment_id), rfc3339(begun.expires_at))
 
 
 @post(
-    "/devices", guards=[json_only], summary="Register a device with its code; signed by the new key", tags=["enrolment"]
+    "/devices",
+    guards=[json_only],
+    summary="Register a device with its code; signed by the new key",
+    tags=["enrolment"],
+    security=SIGNED_BY_DEVICE,
+    response_headers=[RECEIPT],
+    responses=problems(
+        "malformed",
+        "signature",
+        "clock",
+        "device_ended",
+        "too_large",
+        "media_type",
+        "invalid",
+        "code_wrong",
+        "code_expired",
+        "unavailable",
+    ),
 )
-async def post_device(data: DeviceRequest, request: AnyRequest, runtime: Runtime) -> Response[DeviceAnswer]:
+async def post_device(
+    data: JSONBody[DeviceRequest], request: AnyRequest, runtime: NamedDependency[Runtime]
+) -> Response[DeviceAnswer]:
     public_key = _public_key(data.public_key)
     signed = await check_signature(request, runtime, unsigned_token(request), public_key)
     new = NewDevice(data.enrolment, data.code.strip(), public_key, data.consents)

@@ -257,10 +257,11 @@ def _parse_consents(consents: Mapping[str, str]) -> dict[Purpose, str]:
         if purpose not in tuple(Purpose):
             known = [str(word) for word in Purpose]
             raise invalid("consents", f"{purpose[:32]!r} is no purpose", f"没有用途“{purpose[:32]}”", suggestions=known)
-        if not 0 < len(version) <= CONSENT_VERSION_CHARS_MAX:
+        # PostgreSQL keeps no NUL in a text.
+        if not 0 < len(version) <= CONSENT_VERSION_CHARS_MAX or not version.isprintable():
             raise invalid(
                 f"consents.{purpose}",
-                f"a version has 1 to {CONSENT_VERSION_CHARS_MAX} characters",
-                f"版本须为 1 至 {CONSENT_VERSION_CHARS_MAX} 个字符",
+                f"a version has 1 to {CONSENT_VERSION_CHARS_MAX} printable characters",
+                f"版本须为 1 至 {CONSENT_VERSION_CHARS_MAX} 个可见字符",
             )
     return {Purpose(purpose): version for purpose, version in consents.items()}

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 from litestar import Router, get
+from litestar.di import NamedDependency
 
 from greentrip.methodology import Methodology
 from greentrip.signing.jws import sign
 from greentrip_server.checks.reference import describe_rules
+from greentrip_server.openapi import problems
 from greentrip_server.runtime import Runtime
 
 
@@ -45,13 +47,13 @@ class PolicyAnswer(msgspec.Struct):
     jws: str
 
 
-@get("/methodologies", summary="The methodology files, signed", tags=["rules"])
-async def get_methodologies(runtime: Runtime) -> MethodologiesAnswer:
+@get("/methodologies", summary="The methodology files, signed", tags=["rules"], responses=problems())
+async def get_methodologies(runtime: NamedDependency[Runtime]) -> MethodologiesAnswer:
     return MethodologiesAnswer([_answer(runtime, file) for file in runtime.rulebook.methodologies.files])
 
 
-@get("/policies", summary="The policy of the checks, signed", tags=["rules"])
-async def get_policies(runtime: Runtime) -> PolicyAnswer:
+@get("/policies", summary="The policy of the checks, signed", tags=["rules"], responses=problems())
+async def get_policies(runtime: NamedDependency[Runtime]) -> PolicyAnswer:
     policy = runtime.rulebook.policy
     claims = {"policy": policy.reference, "valid_from": policy.valid_from.isoformat()}
     rules = [dict(rule) for rule in describe_rules(policy)]

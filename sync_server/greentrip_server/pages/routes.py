@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from litestar import MediaType, Request, Response, Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from greentrip.wire import base64url
 from greentrip_server.errors import KINDS, not_found
@@ -16,7 +18,7 @@ LANGUAGES = ("zh", "en")
 
 
 @get("/", media_type=MediaType.HTML, include_in_schema=False)
-async def get_front_page(request: Request[Any, Any, Any], runtime: Runtime) -> Response[str]:
+async def get_front_page(request: Request[Any, Any, Any], runtime: NamedDependency[Runtime]) -> Response[str]:
     lang = _language(request, runtime)
     root_key = base64url(runtime.keys.root_public_key)
     files = runtime.rulebook.methodologies.files
@@ -24,7 +26,9 @@ async def get_front_page(request: Request[Any, Any, Any], runtime: Runtime) -> R
 
 
 @get("/problems/{kind:str}", media_type=MediaType.HTML, include_in_schema=False)
-async def get_problem_page(kind: str, request: Request[Any, Any, Any], runtime: Runtime) -> Response[str]:
+async def get_problem_page(
+    kind: FromPath[str], request: Request[Any, Any, Any], runtime: NamedDependency[Runtime]
+) -> Response[str]:
     if kind not in KINDS:
         raise not_found("kind of problem", "错误类型")
     return _page("problem.html", _language(request, runtime), slug=kind, kind=KINDS[kind])

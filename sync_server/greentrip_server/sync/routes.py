@@ -8,10 +8,10 @@ from uuid import UUID
 
 import msgspec
 from litestar import MediaType, Response, Router, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 from sqlmodel import Session
 
 from greentrip.methodology import LegReduction, reduce_leg
@@ -30,6 +30,7 @@ from greentrip_server.http import (
     signed_object,
 )
 from greentrip_server.ledger.service import balance, statement
+from greentrip_server.openapi import RECEIPT, SIGNED_BY_DEVICE, SIGNED_PROBLEMS, problems
 from greentrip_server.runtime import Runtime
 from greentrip_server.sync.models import Trip
 from greentrip_server.sync.service import (
@@ -137,8 +138,11 @@ class _RecordsOperation(Operation):
     operation_class=_RecordsOperation,
     summary="Bring records, one a line; one signed result a line, in order",
     tags=["sync"],
+    responses=problems(*SIGNED_PROBLEMS, "consent", "media_type"),
 )
-async def post_trips(request: AnyRequest, caller: Caller, runtime: Runtime) -> Response[bytes]:
+async def post_trips(
+    request: AnyRequest, caller: NamedDependency[Caller], runtime: NamedDependency[Runtime]
+) -> Response[bytes]:
     lines = _lines(request.content_type[0], await request.body())
     batch = Received(caller.device, lines, caller.signed.digest, caller.signed.token, runtime.now())
 
@@ -149,14 +153,21 @@ async def post_trips(request: AnyRequest, caller: Caller, runtime: Runtime) -> R
     return signed_lines(runtime, caller.signed, await in_transaction(runtime, act))
 
 
-@get("/sync-state", summary="Count and digest of the received record ids by month", tags=["sync"])
-async def get_sync_state(caller: Caller, runtime: Runtime) -> Response[SyncStateAnswer]:
+@get(
+    "/sync-state",
+    summary="Count and digest of the received record ids by month",
+    tags=["sync"],
+    responses=problems(*SIGNED_PROBLEMS),
+)
+async def get_sync_state(
+    caller: NamedDependency[Caller], runtime: NamedDependency[Runtime]
+) -> Response[SyncStateAnswer]:
     months = await in_snapshot(runtime, lambda session: sync_state(session, caller.device.account_id))
     return signed_object(runtime, caller.signed, SyncStateAnswer(months))
 
 
-@get("/account", summary="Balance and counts of the account", tags=["account"])
-async def get_account(caller: Caller, runtime: Runtime) -> Response[AccountAnswer]:
+@get("/account", summary="Balance and counts of the account", tags=["account"], responses=problems(*SIGNED_PROBLEMS))
+async def get_account(caller: NamedDependency[Caller], runtime: NamedDependency[Runtime]) -> Response[AccountAnswer]:
     account_id = caller.device.account_id
 
     def act(session: Session) -> AccountAnswer:
@@ -165,12 +176,17 @@ async def get_account(caller: Caller, runtime: Runtime) -> Response[AccountAnswe
     return signed_object(runtime, caller.signed, await in_snapshot(runtime, act))
 
 
-@get("/account/trips", summary="Every trip of the account with its state and reasons", tags=["account"])
+@get(
+    "/account/trips",
+    summary="Every trip of the account with its state and reasons",
+    tags=["account"],
+    responses=problems(*SIGNED_PROBLEMS),
+)
 async def get_trips(
-    caller: Caller,
-    runtime: Runtime,
-    after: UUID | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=PAGE_ROWS_MAX)] = PAGE_ROWS_MAX,
+    caller: NamedDependency[Caller],
+    runtime: NamedDependency[Runtime],
+    after: FromQuery[UUID | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_ROWS_MAX)] = PAGE_ROWS_MAX,
 ) -> Response[TripsAnswer]:
     def act(session: Session) -> TripsAnswer:
         trips = trips_page(session, caller.device.account_id, after, limit)
@@ -181,12 +197,17 @@ async def get_trips(
     return signed_object(runtime, caller.signed, await in_snapshot(runtime, act))
 
 
-@get("/account/statement", summary="Every entry of the account, oldest first", tags=["account"])
+@get(
+    "/account/statement",
+    summary="Every entry of the account, oldest first",
+    tags=["account"],
+    responses=problems(*SIGNED_PROBLEMS),
+)
 async def get_statement(
-    caller: Caller,
-    runtime: Runtime,
-    after: Annotated[int, Parameter(ge=0, le=2**62)] = 0,
-    limit: Annotated[int, Parameter(ge=1, le=PAGE_ROWS_MAX)] = PAGE_ROWS_MAX,
+    caller: NamedDependency[Caller],
+    runtime: NamedDependency[Runtime],
+    after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_ROWS_MAX)] = PAGE_ROWS_MAX,
 ) -> Response[StatementAnswer]:
     page = await in_snapshot(runtime, lambda session: statement(session, caller.device.account_id, after, limit))
     entries = [
@@ -208,8 +229,9 @@ async def get_statement(
     media_type=JWS_MEDIA_TYPE,
     summary="The online keys, signed by the offline root key",
     tags=["trust"],
+    responses=problems(),
 )
-async def get_keys(runtime: Runtime) -> Response[str]:
+async def get_keys(runtime: NamedDependency[Runtime]) -> Response[str]:
     return Response(runtime.keys.key_list, media_type=MediaType.TEXT, headers={"Content-Type": JWS_MEDIA_TYPE})
 
 
@@ -257,4 +279,6 @@ signed_routes = Router(
     "/v1",
     route_handlers=[post_trips, get_sync_state, get_account, get_trips, get_statement],
     dependencies={"caller": Provide(provide_caller)},
+    security=SIGNED_BY_DEVICE,
+    response_headers=[RECEIPT],
 )

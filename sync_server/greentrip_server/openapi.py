@@ -1,0 +1,102 @@
+"""The API as a document: what every call may answer, in one place.
+
+`python -m greentrip_server.openapi > docs/reference/openapi.json` writes the snapshot that a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.datastructures import ResponseHeader
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+import greentrip
+from greentrip.wire import RECEIPT_HEADER, SIGNATURE_HEADER
+from greentrip_server.errors import KINDS, PROBLEM_MEDIA_TYPE
+
+ASSETS = "/schema-assets"
+SIGNED_BY_DEVICE = [{"device": []}]  # the `security` of a call that a device signs
+RECEIPT = ResponseHeader(
+    name=RECEIPT_HEADER,
+    description="A compact JWS by the server's online key over {sub, request, digest, at}.",
+    documentation_only=True,
+    required=True,
+)
+
+
+class ProblemAnswer(msgspec.Struct):
+    """RFC 9457, in English and Chinese. `type` leads to a page that says what to do; some kinds have more members."""
+
+    type: str
+    title: str
+    title_zh: str
+    status: int
+    detail: str
+    detail_zh: str
+
+
+def problems(*kinds: str) -> Mapping[int, ResponseSpec]:
+    """The `responses` of a call that may end in these kinds of problem, and in a fault of ours."""
+    by_status: dict[int, list[str]] = {}
+    for kind in (*kinds, "internal"):
+        by_status.setdefault(KINDS[kind].status, []).append(kind)
+    return {
+        status: ResponseSpec(
+            data_container=ProblemAnswer,
+            generate_examples=False,
+            description="; ".join(f"{KINDS[kind].title_en} (/problems/{kind})" for kind in found),
+            media_type=PROBLEM_MEDIA_TYPE,
+        )
+        for status, found in sorted(by_status.items())
+    }
+
+
+SIGNED_PROBLEMS = ("malformed", "signature", "clock", "unknown_device", "device_ended", "too_large", "unavailable")
+"""What may be wrong with any call that a device signs."""
+
+
+def config() -> OpenAPIConfig:
+    """How the document is made, and where it is shown."""
+    plugins = [
+        SwaggerRenderPlugin(
+            path="/",
+            js_url=f"{ASSETS}/swagger-ui-bundle.js",
+            css_url=f"{ASSETS}/swagger-ui.css",
+            standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
+        ),
+        JsonRenderPlugin(path="/openapi.json"),
+    ]
+    scheme = SecurityScheme(
+        type="apiKey",
+        name=SIGNATURE_HEADER,
+        security_scheme_in="header",
+        description="A compact JWS by the device's Ed25519 key over {aud, sub, htm, htu, iat, digest}.",
+    )
+    return OpenAPIConfig(
+        title="greentrip",
+        version=greentrip.__version__,
+        description="Low-carbon travel credits: records in, signed results out. Amounts are integers, mg or fen.",
+        path="/schema",
+        render_plugins=plugins,
+        components=Components(security_schemes={"device": scheme}),
+    )
+
+
+def document(app: Litestar | None = None) -> dict[str, Any]:
+    """The OpenAPI document, of a running application or of the routes alone."""
+    if app is None:
+        from greentrip_server.app import ROUTES
+
+        app = Litestar(ROUTES, openapi_config=config())
+    return app.openapi_schema.to_schema()
+
+
+if __name__ == "__main__":
+    print(json.dumps(document(), ensure_ascii=False, indent=2, sort_keys=True))
