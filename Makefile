@@ -1,5 +1,5 @@
 # Every verb works from a bare clone on a machine with Python 3.11 or newer: it makes .venv when it is needed.
-#   make demo ARGS="--port 8080"      passes arguments on
+#   make demo ARGS="--lang en"        passes arguments on
 #   make test PYTHON=python3.13       chooses the interpreter of a new .venv (`make clean` first to change it)
 
 ARGS ?=
@@ -19,11 +19,11 @@ APP := .venv/.installed-app
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(RUNTIME) ## Run the whole way of a trip on this machine: app, server, issuance, rewards
+demo: $(RUNTIME) ## Record a commute offline, kill the phone, sync, and see the credits
 	@$(BIN)/greentrip-server demo $(ARGS)
 
-server: $(RUNTIME) ## Run the server alone
-	@$(BIN)/greentrip-server serve $(ARGS)
+server: $(RUNTIME) ## Run a development server until Ctrl-C
+	@$(BIN)/greentrip-server run $(ARGS)
 
 app: $(APP) ## Open the demonstration app in a window (Kivy: Python 3.11 to 3.13)
 	@$(BIN)/python mobile_demo/main.py $(ARGS)

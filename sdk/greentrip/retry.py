@@ -48,13 +48,13 @@ def state_from_json(text: str | None, now_ms: int) -> RetryState:
     """The stored state, with absurd times (after a clock jump) clamped to the longest wait there is."""
     if not text:
         return RetryState()
+    latest_ms = now_ms + round(RETRY_AFTER_S_MAX * 1000)
     try:
-        state = RetryState(**json.loads(text))
+        kept = RetryState(**json.loads(text))
+        return replace(kept, not_before_ms=min(kept.not_before_ms, latest_ms), floor_ms=min(kept.floor_ms, latest_ms))
     except (TypeError, ValueError):
         # Written by another version: a wait that cannot be read is over.
         return RetryState()
-    latest_ms = now_ms + round(RETRY_AFTER_S_MAX * 1000)
-    return replace(state, not_before_ms=min(state.not_before_ms, latest_ms), floor_ms=min(state.floor_ms, latest_ms))
 
 
 def classify(status: int) -> Verdict:

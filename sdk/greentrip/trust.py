@@ -83,18 +83,25 @@ def open_key_list(token: str, root_public_key: bytes) -> KeyList:
     """The key list in a JWS, verified against the pinned root. Raises `BadToken`."""
     root_id = thumbprint(root_public_key)
     payload = open_token(token, lambda kid: root_public_key if kid == root_id else None)
+    seq, items = payload.get("seq"), payload.get("keys")
+    if payload.get("iss") != root_id or isinstance(seq, bool) or not isinstance(seq, int):
+        raise BadToken("malformed key list: iss or seq")
+    if not isinstance(items, list) or len(items) > ONLINE_KEYS_MAX:
+        raise BadToken(f"malformed key list: keys must be a list of at most {ONLINE_KEYS_MAX}")
     try:
-        items = cast("list[dict[str, str]]", payload["keys"])
-        keys = tuple(
-            OnlineKey(base64url_decode(item["x"]), parse_rfc3339(item["from"]), parse_rfc3339(item["until"]))
-            for item in items[:ONLINE_KEYS_MAX]
-        )
-        listed = KeyList(int(cast("int", payload["seq"])), parse_rfc3339(cast("str", payload["issued_at"])), keys)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        keys = tuple(_online_key(cast("dict[str, str]", item)) for item in items)
+        return KeyList(seq, parse_rfc3339(cast("str", payload.get("issued_at"))), keys)
+    except BadToken:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise BadToken(f"malformed key list: {error!r}") from None
-    if any(len(key.public_key) != KEY_BYTES for key in listed.keys):
-        raise BadToken("malformed key list: a key has the wrong length")
-    return listed
+
+
+def _online_key(item: dict[str, str]) -> OnlineKey:
+    key = OnlineKey(base64url_decode(item["x"]), parse_rfc3339(item["from"]), parse_rfc3339(item["until"]))
+    if len(key.public_key) != KEY_BYTES or item["kid"] != key.kid:
+        raise BadToken("malformed key list: kid is not the thumbprint of x")
+    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 import structlog
+from anyio import to_thread
 from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.datastructures import State
@@ -40,6 +41,8 @@ def create_app(runtime: Runtime) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        # A thread that waits for a connection is a request that will be told 503.
+        to_thread.current_default_thread_limiter().total_tokens = runtime.settings.database_connections_max
         try:
             yield
         finally:

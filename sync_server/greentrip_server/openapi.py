@@ -22,7 +22,8 @@ from greentrip.wire import RECEIPT_HEADER, SIGNATURE_HEADER
 from greentrip_server.errors import KINDS, PROBLEM_MEDIA_TYPE
 
 ASSETS = "/schema-assets"
-SIGNED_BY_DEVICE = [{"device": []}]  # the `security` of a call that a device signs
+SIGNED_BY_DEVICE: list[dict[str, list[str]]] = [{"device": []}]
+"""The `security` of a call that a device signs."""
 RECEIPT = ResponseHeader(
     name=RECEIPT_HEADER,
     description="A compact JWS by the server's online key over {sub, request, digest, at}.",

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
+
 from greentrip import GreenTrip, Network, Point, TripView
 from greentrip.clock import Clock
 from greentrip.signing import Signer, new_seed, signer_of, thumbprint
@@ -33,7 +34,6 @@ from greentrip.wire import (
     sha256_hex,
     split_lines,
 )
-
 from greentrip_server.app import create_app
 from greentrip_server.enrolment.sender import MemorySender
 from greentrip_server.ledger.service import LedgerReport, check
@@ -95,6 +95,16 @@ class AppTransport(httpx.BaseTransport):
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+class BorrowedTransport(httpx.BaseTransport):
+    """A transport that stays open when one of its users closes."""
+
+    def __init__(self, lender: httpx.BaseTransport) -> None:
+        self._lender = lender
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._lender.handle_request(request)
 
 
 @dataclass
@@ -385,7 +395,7 @@ def phone(
     """A phone with the SDK on it, enrolled at a server."""
     if clock is None and isinstance(server, Served):
         clock = FakeClock(server.clock())
-    transport = server.transport if isinstance(server, Served) else None
+    transport = BorrowedTransport(server.transport) if isinstance(server, Served) else None
     with GreenTrip.open(
         folder,
         server=server.url,
@@ -402,8 +412,8 @@ def phone(
 
 def commute(phone: GreenTrip, at: datetime) -> TripView:
     """The published commute, entered afterwards: 2517 g, all of them by the metro leg."""
-    minutes = (at + timedelta(minutes=minute) for minute in (0, 8, 78, 87))
-    phone.start("walk", Point(39.8890, 116.3790), at=next(minutes))
-    phone.switch("rail", "虎坊桥", at=next(minutes))
-    phone.switch("walk", "东夏园", changes=["双井", "呼家楼"], at=next(minutes))
-    return phone.finish(Point(39.9060, 116.7000), at=next(minutes))
+    boarded, left, arrived = (at + timedelta(minutes=minute) for minute in (8, 78, 87))
+    phone.start("walk", Point(39.8854, 116.3775), at=at)
+    phone.switch("rail", "虎坊桥", at=boarded)
+    phone.switch("walk", "东夏园", changes=["双井", "呼家楼"], at=left)
+    return phone.finish(Point(39.9058, 116.7272), at=arrived)

@@ -9,10 +9,11 @@ import pytest
 
 from greentrip.signing import new_seed, signer_of, thumbprint
 from greentrip.signing.jws import BadToken, open_token, sign
+from greentrip.trust import open_key_list
 from greentrip.wire import base64url, base64url_decode
 from greentrip_server.errors import SettingsError
 from greentrip_server.settings import Settings
-from greentrip_server.sync.keys import ONLINE_KEY_LIFE, KeyList, ServerKeys, add_online_key, init_keys
+from greentrip_server.sync.keys import ONLINE_KEY_LIFE, ServerKeys, add_online_key, init_keys
 
 
 @pytest.fixture
@@ -59,11 +60,11 @@ def test_the_list_is_what_the_protocol_says(development: Settings, now: datetime
 
 def test_a_receipt_is_verified_through_the_list(development: Settings, now: datetime):
     keys = ServerKeys.load(development, now)
-    listed = KeyList.from_token(keys.key_list, keys.root_public_key)
-    receipt = keys.sign_receipt({"sub": "device", "request": "0" * 64})
+    listed = open_key_list(keys.key_list, keys.root_public_key)
+    receipt = sign(keys.signer, {"sub": "device", "request": "0" * 64})
 
     def key_of(kid: str) -> bytes | None:
-        key = listed.key(kid)
+        key = listed.find(kid)
         return key.public_key if key else None
 
     assert open_token(receipt, key_of) == {"sub": "device", "request": "0" * 64}
@@ -102,7 +103,7 @@ def test_rotation_keeps_old_receipts_valid(development: Settings, now: datetime)
     later = now + timedelta(days=300)
     added = add_online_key(folder_of(development), later)
     new = ServerKeys.load(production(development), later)
-    listed = KeyList.from_token(new.key_list, old.root_public_key)
+    listed = open_key_list(new.key_list, old.root_public_key)
     assert new.kid == added != old.kid
     assert listed.seq == 2
     assert [key.kid for key in listed.keys] == [old.kid, new.kid]
@@ -111,7 +112,7 @@ def test_rotation_keeps_old_receipts_valid(development: Settings, now: datetime)
 def test_a_stolen_key_leaves_the_list(development: Settings, now: datetime):
     stolen = ServerKeys.load(development, now)
     kept = add_online_key(folder_of(development), now, drop=[stolen.kid])
-    listed = KeyList.from_token(development.key_list_file.read_text(), stolen.root_public_key)
+    listed = open_key_list(development.key_list_file.read_text(), stolen.root_public_key)
     assert [key.kid for key in listed.keys] == [kept]
 
 
@@ -174,6 +175,6 @@ def test_a_list_that_makes_no_sense_is_refused_though_signed(development: Settin
         "issued_at": "2026-03-05T08:30:15Z",
         "keys": [],
     }
-    assert KeyList.from_token(sign(root, right), root.public_key).keys == ()
+    assert open_key_list(sign(root, right), root.public_key).keys == ()
     with pytest.raises(BadToken):
-        KeyList.from_token(sign(root, right | change), root.public_key)
+        open_key_list(sign(root, right | change), root.public_key)

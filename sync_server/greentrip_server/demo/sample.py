@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import time
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from greentrip.distance.sphere import east_north_m, great_circle_m, moved
 from greentrip.trip import Fix, Point
+from greentrip.trust import rfc3339
 
 WAYPOINTS = (
     Point(39.9087, 116.4605),
@@ -44,3 +47,18 @@ def _steady() -> list[Point]:
             at_m += SPEED_MPS * STEP_S
         left_m = at_m - length_m
     return points
+
+
+def main() -> None:
+    """Print the ride as GPX, as if it began an hour ago: a file to try `greentrip replay` with."""
+    print('<?xml version="1.0"?>')
+    print('<gpx version="1.1" creator="greentrip" xmlns="http://www.topografix.com/GPX/1/1"><trk>')
+    print("<name>sample ride</name><type>cycling</type><trkseg>")
+    for fix in sample_ride(time.time() - 3600):
+        at = rfc3339(datetime.fromtimestamp(fix.at, UTC))
+        print(f'<trkpt lat="{fix.point.lat:.6f}" lon="{fix.point.lon:.6f}"><time>{at}</time></trkpt>')
+    print("</trkseg></trk></gpx>")
+
+
+if __name__ == "__main__":
+    main()

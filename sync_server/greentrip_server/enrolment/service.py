@@ -105,6 +105,7 @@ def begin(session: Session, hasher: Hasher, phone: str, now: datetime) -> Begun:
     number = normalise_phone(phone)
     phone_hash = hasher.phone(number)
     lock_word(session, f"phone:{phone_hash}")
+    forget_enrolments(session, now)
     _check_rate(session, phone_hash, now)
     enrolment_id, code = uuid4(), f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
     session.add(

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of, thumbprint
-from greentrip.signing.jws import BadToken, open_token, sign
-from greentrip.wire import JsonValue, base64url, base64url_decode
-from greentrip_server.errors import SettingsError, rfc3339
+from greentrip.trust import KeyList, OnlineKey, open_key_list, sign_key_list
+from greentrip.wire import base64url, base64url_decode
+from greentrip_server.errors import SettingsError
 from greentrip_server.settings import Settings, write_secret_once
 
 ROOT_SEED = "root.seed"
@@ -28,69 +28,6 @@ ROOT_PUBLIC = "root.pub"
 ONLINE_SEED = "online.seed"
 KEY_LIST = "keys.jws"
 ONLINE_KEY_LIFE = timedelta(days=400)
-
-
-@dataclass(frozen=True, slots=True)
-class OnlineKey:
-    """An online key as the list has it: thumbprint, public key, and from when until when it may sign."""
-
-    kid: str
-    public_key: bytes
-    since: datetime
-    until: datetime
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """As the list has it."""
-        x = base64url(self.public_key)
-        return {"kid": self.kid, "x": x, "from": rfc3339(self.since), "until": rfc3339(self.until)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, JsonValue]) -> Self:
-        """Raises ValueError or KeyError when it is none."""
-        public_key = base64url_decode(str(value["x"]))
-        if thumbprint(public_key) != value["kid"]:
-            raise ValueError("kid is not the thumbprint of x")
-        since, until = (datetime.fromisoformat(str(value[name])).astimezone(UTC) for name in ("from", "until"))
-        return cls(str(value["kid"]), public_key, since, until)
-
-
-@dataclass(frozen=True, slots=True)
-class KeyList:
-    """The online keys, oldest first. `seq` grows with every change: a phone never goes back to an older list."""
-
-    seq: int
-    issued_at: datetime
-    keys: tuple[OnlineKey, ...]
-
-    def key(self, kid: str) -> OnlineKey | None:
-        """The key with this thumbprint, or None."""
-        return next((key for key in self.keys if key.kid == kid), None)
-
-    def to_token(self, root: Signer) -> str:
-        """The list as a compact JWS by the root."""
-        return sign(
-            root,
-            {
-                "iss": thumbprint(root.public_key),
-                "seq": self.seq,
-                "issued_at": rfc3339(self.issued_at),
-                "keys": [key.to_json() for key in self.keys],
-            },
-        )
-
-    @classmethod
-    def from_token(cls, token: str, root_public_key: bytes) -> Self:
-        """The list in a token, verified with the root's public key. Raises `BadToken`."""
-        root_id = thumbprint(root_public_key)
-        payload = open_token(token, {root_id: root_public_key}.get)
-        if payload.get("iss") != root_id or type(payload.get("seq")) is not int:
-            raise BadToken("iss or seq is wrong")
-        try:
-            keys = cast("Sequence[Mapping[str, JsonValue]]", payload["keys"])
-            issued_at = datetime.fromisoformat(str(payload["issued_at"])).astimezone(UTC)
-            return cls(cast("int", payload["seq"]), issued_at, tuple(OnlineKey.from_json(key) for key in keys))
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadToken(f"not a list of keys: {error!r}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +51,17 @@ class ServerKeys:
             signer = signer_of(_read_key(settings.online_key_file))
             root_public_key = _read_key(settings.root_public_key_file)
             token = settings.key_list_file.read_text().strip()
-            listed = KeyList.from_token(token, root_public_key).key(thumbprint(signer.public_key))
+            listed = open_key_list(token, root_public_key).find(thumbprint(signer.public_key))
         except (OSError, ValueError) as error:
             raise SettingsError([f"the server's keys cannot be used: {error}"]) from None
-        if listed is None or not listed.since <= now < listed.until:
-            why = "is not on the list" if listed is None else f"may sign from {listed.since} until {listed.until}"
+        if listed is None or not listed.valid_from <= now < listed.valid_until:
+            why = (
+                "is not on the list"
+                if listed is None
+                else f"may sign from {listed.valid_from} until {listed.valid_until}"
+            )
             raise SettingsError([f"the key in {settings.online_key_file} {why}: add a new online key"])
-        return cls(signer, listed.kid, listed.until, token, root_public_key)
-
-    def sign_receipt(self, payload: Mapping[str, JsonValue]) -> str:
-        """A compact JWS by the online key. Raises `greentrip.errors.InvalidInput` for floats and big integers."""
-        return sign(self.signer, payload)
+        return cls(signer, listed.kid, listed.valid_until, token, root_public_key)
 
 
 def init_keys(folder: Path, now: datetime) -> None:
@@ -142,7 +79,7 @@ def init_keys(folder: Path, now: datetime) -> None:
         write_secret_once(draft / ROOT_PUBLIC, base64url(signer_of(root).public_key))
         write_secret_once(draft / ONLINE_SEED, base64url(seed))
         listed = KeyList(1, now, (_new_online_key(seed, now),))
-        write_secret_once(draft / KEY_LIST, listed.to_token(signer_of(root)))
+        write_secret_once(draft / KEY_LIST, sign_key_list(signer_of(root), listed))
         draft.rename(folder)
     except OSError as error:
         if folder.exists() and any(folder.iterdir()):
@@ -159,12 +96,12 @@ def add_online_key(folder: Path, now: datetime, *, drop: Sequence[str] = ()) -> 
     and leave the list. Needs the root's private key in the folder.
     """
     root = signer_of(_read_key(folder / ROOT_SEED))
-    before = KeyList.from_token((folder / KEY_LIST).read_text().strip(), root.public_key)
+    before = open_key_list((folder / KEY_LIST).read_text().strip(), root.public_key)
     seed = new_seed()
     added = _new_online_key(seed, now)
     kept = tuple(key for key in before.keys if key.kid not in drop)
     # The list first: a key on the list that nobody has harms no one, a signature by an unlisted key does.
-    _replace(folder / KEY_LIST, KeyList(before.seq + 1, now, (*kept, added)).to_token(root))
+    _replace(folder / KEY_LIST, sign_key_list(root, KeyList(before.seq + 1, now, (*kept, added))))
     _replace(folder / ONLINE_SEED, base64url(seed))
     return added.kid
 
@@ -178,9 +115,8 @@ def _init_development(settings: Settings, now: datetime) -> None:
 
 
 def _new_online_key(seed: bytes, now: datetime) -> OnlineKey:
-    public_key = signer_of(seed).public_key
     since = now.astimezone(UTC).replace(microsecond=0)
-    return OnlineKey(thumbprint(public_key), public_key, since, since + ONLINE_KEY_LIFE)
+    return OnlineKey(signer_of(seed).public_key, since, since + ONLINE_KEY_LIFE)
 
 
 def _read_key(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, select
 
 from greentrip.methodology import Methodology, reduce_trip
@@ -23,7 +23,7 @@ from greentrip_server.checks.policy import Policy
 from greentrip_server.checks.rules import Context, Others, run, shape_outcome
 from greentrip_server.db import Database, hour_of, insert_new
 from greentrip_server.enrolment.models import Device
-from greentrip_server.ledger.service import credit_trip, lock_account
+from greentrip_server.ledger.service import Credit, credit_trips, lock_account
 from greentrip_server.methodologies.service import Methodologies
 from greentrip_server.sync.models import SyncRequest, Trip, TripBytes
 
@@ -60,6 +60,7 @@ def receive(session: Session, batch: Received, rulebook: Rulebook) -> list[bytes
     lock_account(session, account_id)
     intake = _Intake(session, batch, rulebook)
     results = [canonical({"line": number, **intake.take(line)}) for number, line in enumerate(batch.lines)]
+    intake.post()
     row = SyncRequest(
         account_id=account_id,
         digest=batch.digest,
@@ -74,18 +75,18 @@ def receive(session: Session, batch: Received, rulebook: Rulebook) -> list[bytes
 
 
 def recheck_due(session: Session, account_id: UUID, rulebook: Rulebook, at: datetime) -> int:
-    """Judge the account's held trips whose day has come again; returns how many are no longer held."""
+    """Judge again the account's held trips whose day has come, or that no methodology covered; how many are free."""
     lock_account(session, account_id)
-    due = select(Trip).where(
-        Trip.account_id == account_id, Trip.status == Status.HELD, col(Trip.held_until) <= _day(at)
-    )
+    due = select(Trip).where(Trip.account_id == account_id, _is_due(at))
     judge = _Judge(session, account_id, rulebook, at)
-    return sum(judge.again(trip) for trip in session.exec(due).all())
+    count = sum(judge.again(trip) for trip in session.exec(due).all())
+    judge.post()
+    return count
 
 
 def recheck_all(database: Database, rulebook: Rulebook, at: datetime) -> int:
     """`recheck_due` for every account that has such a trip, one transaction each."""
-    due = select(Trip.account_id).where(Trip.status == Status.HELD, col(Trip.held_until) <= _day(at)).distinct()
+    due = select(Trip.account_id).where(_is_due(at)).distinct()
     with database.read() as session:
         accounts = sorted(session.exec(due).all())
     count = 0
@@ -107,6 +108,10 @@ class _Intake:
         records = [record for record in self._records.values() if isinstance(record, TripRecord)]
         self._known = _known_trips(session, self._account_id, {UUID(record.id) for record in records})
         self._judge.prepare(records)
+
+    def post(self) -> None:
+        """Credit the batch's accepted trips."""
+        self._judge.post()
 
     def take(self, line: bytes) -> dict[str, JsonValue]:
         """The result of one line."""
@@ -178,6 +183,7 @@ class _Judge:
         self._at = at
         self._near: dict[UUID, Trip] = {}
         self._equal: dict[str, int] = {}
+        self._credits: list[Credit] = []
 
     def prepare(self, records: Iterable[TripRecord]) -> None:
         """Read what the checks need to know beside the records, in two queries for a whole batch."""
@@ -218,8 +224,9 @@ class _Judge:
         return _Judged(methodology, official_mg, tuple(run(context)))
 
     def again(self, trip: Trip) -> bool:
-        """Judge a held trip again if its day has come; whether it is no longer held."""
-        if trip.status is not Status.HELD or trip.held_until is None or trip.held_until > _day(self._at):
+        """Judge a held trip again if its day has come or its methodology was missing; whether it is now free."""
+        waits_for_day = trip.held_until is None or trip.held_until > _day(self._at)
+        if trip.status is not Status.HELD or (waits_for_day and trip.official_methodology is not None):
             return False
         kept = self._session.get(TripBytes, (trip.account_id, trip.id))
         if kept is None:
@@ -232,11 +239,16 @@ class _Judge:
         return trip.status is not Status.HELD
 
     def credit(self, trip: Trip) -> None:
-        """Post an accepted trip; the trips that follow see it."""
+        """Note an accepted trip for `post`; the trips that follow see it."""
         if trip.status is Status.ACCEPTED:
             self._near[trip.id] = trip
-            self._session.flush()
-            credit_trip(self._session, trip.account_id, trip.id, trip.official_mg, self._at)
+            self._credits.append(Credit(trip.id, trip.official_mg))
+
+    def post(self) -> None:
+        """Post what was credited, all at once: one by one it costs a query for each line of a batch."""
+        self._session.flush()
+        credit_trips(self._session, self._account_id, self._credits, self._at)
+        self._credits.clear()
 
     def _others(self, record: TripRecord, day: date) -> Others:
         near = [trip for trip in self._near.values() if abs((trip.day - day).days) <= NEIGHBOUR_DAYS]
@@ -317,6 +329,12 @@ def _decoded(line: bytes) -> TripRecord | RecordInvalid | RecordUnsupported:
 def _known_trips(session: Session, account_id: UUID, ids: set[UUID]) -> dict[UUID, Trip]:
     rows = select(Trip).where(Trip.account_id == account_id, col(Trip.id).in_(ids))
     return {trip.id: trip for trip in session.exec(rows)} if ids else {}
+
+
+def _is_due(at: datetime) -> ColumnElement[bool]:
+    """Held trips that may be free now: their day has come, or there was no methodology for them."""
+    free = or_(col(Trip.held_until) <= _day(at), col(Trip.official_methodology).is_(None))
+    return and_(col(Trip.status) == Status.HELD, free)
 
 
 def _said(error: RecordUnsupported) -> JsonValue:
