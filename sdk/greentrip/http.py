@@ -74,8 +74,9 @@ class Http:
         """The server's answer. Raises `Unreachable` when there is none that can be read within the time."""
         import httpx  # heavy, and not needed to record a trip
 
+        timeout_s = max(0.05, timeout_s)
         latest = time.monotonic() + timeout_s
-        timeout = httpx.Timeout(max(0.05, timeout_s), connect=max(0.05, min(CONNECT_TIMEOUT_S, timeout_s)))
+        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         try:
             with self._open().stream(
                 method, self._server + target, content=body, headers=dict(headers), timeout=timeout

@@ -42,6 +42,8 @@ class Stop(StrEnum):
     UNTRUSTED = "untrusted"
     BUSY = "busy"
     """Another thread or process is sending."""
+    TIME = "time"
+    """The timeout has passed."""
     STORAGE = "storage"
     """The phone's store could not be used: see `detail`."""
 
@@ -67,6 +69,7 @@ _STOP_TEXTS: dict[Stop, tuple[str, str]] = {
         "服务器应答未通过验证：未作任何结算",
     ),
     Stop.BUSY: ("another part of the app is sending", "应用的其他部分正在上传"),
+    Stop.TIME: ("the time was up: the rest is kept and sent later", "时间已到：其余记录已保存，稍后上传"),
     Stop.STORAGE: (
         "the phone's store cannot be used: make room and sync again; trips are kept",
         "本地存储不可用：请清理空间后重试，记录已保存",
@@ -116,6 +119,8 @@ class Sender:
         if state.floor_ms > self._now_ms():
             return self._report(settled, Stop.WAIT, "", requests)
         while True:
+            if requests and self._clock.monotonic() >= deadline and self._store.waiting():
+                return self._report(settled, Stop.TIME, "", requests)
             lease = uuid.uuid4().hex
             batch = self._lease(lease)
             if not batch:
@@ -187,7 +192,12 @@ class Sender:
         return SyncReport(dict(settled), self._store.waiting(), stop, detail, requests)
 
     def _state(self) -> RetryState:
-        return retry.state_from_json(self._store.get("retry"), self._now_ms())
+        kept = self._store.get("retry")
+        state = retry.state_from_json(kept, self._now_ms())
+        if kept and state.to_json() != kept:
+            # Clamped after a clock jump: kept at once, or it would be a whole day ahead for ever.
+            self._keep(state)
+        return state
 
     def _keep(self, state: RetryState) -> None:
         self._store.put("retry", state.to_json())

@@ -1,4 +1,4 @@
-"""What the phone's store promises (docs: the queue's promises 1, 2, 3, 8, 9 and 11), with real files and real faults."""
+"""What the phone's store promises, with real files and real faults."""
 
 import os
 import re

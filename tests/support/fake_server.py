@@ -46,6 +46,8 @@ class FakeServer:
 
     def __post_init__(self) -> None:
         self._root = signer_of(b"\1" * 32)
+        self.voucher = self._root
+        """Who signs the key list."""
         self.keys: list[OnlineKey] = []
         self.seq = 0
         self.devices: dict[str, bytes] = {}
@@ -70,7 +72,7 @@ class FakeServer:
         self.keys = [*(self.keys if keep_old else []), key]
 
     def key_list(self, seq: int | None = None) -> str:
-        return sign_key_list(self._root, KeyList(self.seq if seq is None else seq, self.now, tuple(self.keys)))
+        return sign_key_list(self.voucher, KeyList(self.seq if seq is None else seq, self.now, tuple(self.keys)))
 
     # What passed
 
