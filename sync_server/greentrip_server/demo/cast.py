@@ -48,9 +48,9 @@ class ServerProcess:
         self.root_key: str = facts["root_key"]
         self.port = int(self.url.rsplit(":", 1)[1])
 
-    def last_code(self) -> str:
+    def last_code(self, timeout_s: float = CODE_TIMEOUT_S) -> str:
         """The newest one-time code: the development sender writes it to the log."""
-        give_up = time.monotonic() + CODE_TIMEOUT_S
+        give_up = time.monotonic() + timeout_s
         while time.monotonic() < give_up:
             codes = re.findall(r"code (\d{6}) for enrolment", self._log.read_text())
             if codes:

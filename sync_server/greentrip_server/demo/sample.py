@@ -50,11 +50,11 @@ def _steady() -> list[Point]:
 
 
 def main() -> None:
-    """Print the ride as GPX, as if it began an hour ago: a file to try `greentrip replay` with."""
+    """Print the ride as GPX, as if it began three hours ago: a file to try `greentrip replay` with."""
     print('<?xml version="1.0"?>')
     print('<gpx version="1.1" creator="greentrip" xmlns="http://www.topografix.com/GPX/1/1"><trk>')
     print("<name>sample ride</name><type>cycling</type><trkseg>")
-    for fix in sample_ride(time.time() - 3600):
+    for fix in sample_ride(time.time() - 3 * 3600):
         at = rfc3339(datetime.fromtimestamp(fix.at, UTC))
         print(f'<trkpt lat="{fix.point.lat:.6f}" lon="{fix.point.lon:.6f}"><time>{at}</time></trkpt>')
     print("</trkseg></trk></gpx>")

@@ -77,7 +77,9 @@ def receive(session: Session, batch: Received, rulebook: Rulebook) -> list[bytes
 def recheck_due(session: Session, account_id: UUID, rulebook: Rulebook, at: datetime) -> int:
     """Judge again the account's held trips whose day has come, or that no methodology covered; how many are free."""
     lock_account(session, account_id)
-    due = select(Trip).where(Trip.account_id == account_id, _is_due(at))
+    # In the order of travel: which of two trips at once counts must not hang on how a database happens to read.
+    in_order = (col(Trip.day), col(Trip.slot), col(Trip.id))
+    due = select(Trip).where(Trip.account_id == account_id, _is_due(at)).order_by(*in_order)
     judge = _Judge(session, account_id, rulebook, at)
     count = sum(judge.again(trip) for trip in session.exec(due).all())
     judge.post()
