@@ -4,6 +4,7 @@
 
 ARGS ?=
 PYTHON ?=
+DATA ?= $(if $(GREENTRIP_SHARED_DATA),$(GREENTRIP_SHARED_DATA),../shared/data)
 BIN := .venv/bin
 BOOTSTRAP := PYTHON="$(PYTHON)" scripts/bootstrap.sh
 
@@ -14,10 +15,10 @@ DEV := .venv/.installed-dev
 APP := .venv/.installed-app
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server app test lint format constraints clean
+.PHONY: help demo server app test lint format docs constraints privacy-report clean
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## Record a commute offline, kill the phone, sync, and see the credits
 	@$(BIN)/greentrip-server demo $(ARGS)
@@ -41,8 +42,14 @@ format: $(DEV) ## Put the code into the project's format, and mend what ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+docs: $(RUNTIME) ## Write the generated pages of docs/ again
+	@$(BIN)/python -m greentrip_server.docs
+
 constraints: ## Choose the newest versions of everything and write constraints.txt (needs Python 3.11)
 	@$(BOOTSTRAP) constraints
+
+privacy-report: $(RUNTIME) ## Measure what records give away (docs/explanation); DATA=folder of the shared data
+	@$(BIN)/python tests/privacy/station_pairs.py $(DATA)/beijing_rail docs/explanation/privacy-station-pairs.md
 
 clean: ## Remove .venv, caches and builds
 	@rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* htmlcov

@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--root-key", help="the server's root key (greentrip-server keys show)")
         verb.add_argument("--network", type=Path, help="folder with stations.csv and edges.csv (default: the sample)")
         if name == "replay":
-            verb.add_argument("files", nargs="+", type=Path, metavar="FILE")
+            verb.add_argument("files", nargs="+", type=Path, metavar="FILE", help="GPX or JSON lines, plain or .gz")
             verb.add_argument("--mode", choices=tuple(Mode), help="the mode of tracks that do not name one")
             verb.add_argument("--user", help="only the tracks of this user")
             verb.add_argument("--limit", type=int, default=0, help="at most so many tracks (0: all)")

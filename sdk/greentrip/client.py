@@ -26,6 +26,7 @@ from greentrip.recorder import (
     START,
     SWITCH,
     ActiveTrip,
+    Event,
     active_trip,
     check_mode,
     check_switch,
@@ -35,8 +36,8 @@ from greentrip.recorder import (
 )
 from greentrip.remote import Remote, check_root_key, field_of
 from greentrip.secrets_store import FileSecrets, SecretStore
-from greentrip.signing import new_seed, signer_of
-from greentrip.store import Event, Receipt, State, Store
+from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of
+from greentrip.store import Receipt, State, Store
 from greentrip.sync import Sender, Stop, SyncReport
 from greentrip.trip import Fix, Flag, Mode, Place, Point, Station
 from greentrip.views import Account, Entry, Stats, TripView, summary_of, view_of
@@ -80,9 +81,7 @@ class GreenTrip:
         self._lock = threading.RLock()
         self._alive = False
         self._open = True
-        seed = secrets.load("device")
-        if seed is not None:
-            remote.signer = signer_of(seed)
+        remote.signer = _device_key(secrets)
 
     @classmethod
     def open(
@@ -277,7 +276,11 @@ class GreenTrip:
         It proves that the pinned server gave this result for exactly the bytes that left the phone. Raises `Untrusted`.
         """
         with self._ready():
-            found, record = self._store.receipt_of(trip_id), self._store.trip(trip_id).record
+            try:
+                found = self._store.receipt_of(trip_id)
+                record = self._store.trip(trip_id).record if found else None
+            except ValueError:
+                raise Untrusted("what this phone kept is damaged") from None
             if found is None or record is None:
                 raise Untrusted("there is no receipt for this trip")
             return self._remote.verify_kept(record, *found)
@@ -286,33 +289,30 @@ class GreenTrip:
 
     def request_code(self, phone: str) -> None:
         """Ask the server to send a one-time code to a phone number. Raises `Refused` or `Unreachable`."""
-        with self._ready():
-            answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
-            self._store.put("enrolment", str(field_of(answer, "enrolment")))
+        self._check_open()
+        answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
+        self._store.put("enrolment", str(field_of(answer, "enrolment")))
 
     def enrol(self, code: str, consents: Mapping[str, str]) -> str:
         """Open (or join) the account with the code; `consents` names each purpose and the version that was accepted.
 
         Idempotent: repeated after a lost answer, it gives the same account. Returns the account's id.
         """
-        with self._ready():
-            enrolment = self._store.get("enrolment")
-            if enrolment is None:
-                raise InvalidInput("code", "no code was requested: request_code() first", "请先获取验证码")
-            if self._remote.signer is None:
-                seed = new_seed()
-                # Kept before it is used: an answer lost on the way must find the same key again.
-                self._secrets.save("device", seed)
-                self._remote.signer = signer_of(seed)
-            body = {
-                "enrolment": enrolment,
-                "code": code,
-                "public_key": base64url(self._remote.signer.public_key),
-                "consents": dict(consents),
-            }
-            answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
-            self._bind(str(field_of(answer, "account")))
-            return str(field_of(answer, "account"))
+        # Network calls never hold the lock: a fix must not wait for a server.
+        self._check_open()
+        enrolment = self._store.get("enrolment")
+        if enrolment is None:
+            raise InvalidInput("code", "no code was requested: request_code() first", "请先获取验证码")
+        body = {
+            "enrolment": enrolment,
+            "code": code,
+            "public_key": base64url(self._device_signer().public_key),
+            "consents": dict(consents),
+        }
+        answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
+        account = str(field_of(answer, "account"))
+        self._bind(account)
+        return account
 
     @property
     def account_id(self) -> str | None:
@@ -333,30 +333,29 @@ class GreenTrip:
 
     def account(self) -> Account:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
-        with self._ready():
-            answer = self._remote.fetch("GET", "/v1/account")
-            waiting = [trip for trip in self.trips() if trip.state in (State.PENDING, State.LEASED)]
-            return Account(
-                id=str(field_of(answer, "account")),
-                balance_mg=cast("int", field_of(answer, "balance_mg")),
-                trips=cast("dict[str, int]", field_of(answer, "trips")),
-                waiting=len(waiting),
-                waiting_mg=sum(trip.reduction_mg for trip in waiting),
-            )
+        self._check_open()
+        answer = self._remote.fetch("GET", "/v1/account")
+        waiting = [trip for trip in self.trips() if trip.state in (State.PENDING, State.LEASED)]
+        return Account(
+            id=str(field_of(answer, "account")),
+            balance_mg=cast("int", field_of(answer, "balance_mg")),
+            trips=cast("dict[str, int]", field_of(answer, "trips")),
+            waiting=len(waiting),
+            waiting_mg=sum(trip.reduction_mg for trip in waiting),
+        )
 
     def statement(self) -> list[Entry]:
         """Every entry of the account, oldest first. Raises `ServerError`."""
-        with self._ready():
-            entries: list[Entry] = []
-            target = "/v1/account/statement"
-            for _ in range(PAGES_MAX):
-                page = self._remote.fetch("GET", target)
-                items = cast("list[dict[str, object]]", field_of(page, "entries"))
-                entries += [_entry(item) for item in items]
-                if not page.get("next"):
-                    return entries
-                target = f"/v1/account/statement?after={page['next']}"
-            raise Untrusted(f"a statement of more than {PAGES_MAX} pages")
+        self._check_open()
+        entries: list[Entry] = []
+        target = "/v1/account/statement"
+        for _ in range(PAGES_MAX):
+            page = self._remote.fetch("GET", target)
+            entries += [_entry(item) for item in cast("list[dict[str, object]]", field_of(page, "entries"))]
+            if not page.get("next"):
+                return entries
+            target = f"/v1/account/statement?after={page['next']}"
+        raise Untrusted(f"a statement of more than {PAGES_MAX} pages")
 
     # Life
 
@@ -439,11 +438,30 @@ class GreenTrip:
         self._alive = False
         return view_of(self._store.trip(trip.id))
 
+    def _device_signer(self) -> Signer:
+        """This phone's key, made at the first need and kept before it is used: a lost answer must find it again."""
+        with self._lock:
+            if self._remote.signer is None:
+                seed = new_seed()
+                self._secrets.save("device", seed)
+                self._remote.signer = signer_of(seed)
+            return self._remote.signer
+
     def _bind(self, account: str) -> None:
         known = self.account_id
         if known not in (None, account):
             raise Untrusted("the server names another account for this phone's key")
         self._store.put("account", account)
+
+
+def _device_key(secrets: SecretStore) -> Signer | None:
+    seed = secrets.load("device")
+    if seed is not None and len(seed) != KEY_BYTES:
+        raise StorageError(
+            "this phone's key is damaged: remove it and enrol again; trips are kept",
+            "本机密钥已损坏：请删除密钥后重新开户；出行记录均会保留",
+        )
+    return signer_of(seed) if seed else None
 
 
 def _entry(item: Mapping[str, object]) -> Entry:

@@ -4,6 +4,7 @@
     ├── InvalidInput            a value is wrong: correct the field that is named and call again
     │   ├── UnknownStation      no such station: choose one of `suggestions`
     │   ├── UnknownChange       the named changes make no route: correct `changes`
+    │   ├── NoRoute             no rails join the two stations: choose others
     │   └── BadFile             a file is broken: mend it at `path`, `line`
     ├── WrongMoment             the call does not fit now
     │   ├── NoTrip              no trip is running: call start() first
@@ -32,6 +33,7 @@ __all__ = [
     "Closed",
     "GreenTripError",
     "InvalidInput",
+    "NoRoute",
     "NoTrip",
     "NotEnrolled",
     "QueueFull",
@@ -83,6 +85,10 @@ class UnknownStation(InvalidInput):
 
 class UnknownChange(InvalidInput):
     """The named changes make no route."""
+
+
+class NoRoute(InvalidInput):
+    """No rails join the two stations."""
 
 
 class BadFile(InvalidInput):

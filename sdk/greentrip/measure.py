@@ -22,7 +22,7 @@ from greentrip.methodology import (
     distance_to_record,
     reduce_trip,
 )
-from greentrip.record import MeasuredLeg
+from greentrip.record import DISTANCE_M_MAX, MeasuredLeg
 from greentrip.trip import Estimate, Flag, Leg, Method, Mode, Place, Point, Station, china_day_and_slot
 
 SAME_PLACE_M = 10.0
@@ -62,6 +62,12 @@ def measure_trip(
 
 def _measure_leg(index: int, leg: Leg, network: Network | None, methodology: Methodology) -> MeasuredLeg:
     estimate = estimate_leg(leg, network)
+    if estimate.metres > DISTANCE_M_MAX:
+        raise InvalidInput(
+            "place",
+            f"the leg would be longer than {DISTANCE_M_MAX // 1000} km: check where it ended, or cancel()",
+            f"本段超过 {DISTANCE_M_MAX // 1000} 公里：请检查终点，或取消出行",
+        )
     return MeasuredLeg(
         leg=leg,
         estimate=estimate,

@@ -5,14 +5,13 @@ The trip in progress is a list of events on disk, so it survives the death of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from greentrip.clock import Clock
 from greentrip.errors import InvalidInput, NoTrip
-from greentrip.store import Event
 from greentrip.trip import Fix, Leg, Mode, Place, Point, Station
 from greentrip.wire import LEG_COUNT_MAX
 
@@ -22,6 +21,17 @@ TRIP_HOURS_MAX = 24
 CHANGES_MAX = 8
 
 START, SWITCH, CHANGE, RESUME = "start", "switch", "change", "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step of the trip in progress: `at` is Unix seconds, `monotonic` belongs to `boot`."""
+
+    kind: str
+    at: float
+    monotonic: float
+    boot: str
+    body: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,7 @@ from greentrip.wire import (
 KEYS_TARGET = "/.well-known/greentrip-keys"
 PROBLEM = "application/problem+json"
 CALL_TIMEOUT_S = 20.0
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def check_root_key(text: str) -> bytes:
@@ -119,6 +121,8 @@ class Remote:
             raise Untrusted("the receipt is for other bytes")
         if json.loads(result_line).get("sha256") != sha256_hex(record):
             raise Untrusted("the result is for another record")
+        if not all(map(_HASH.fullmatch, (*receipt.request_lines, *receipt.answer_lines))):
+            raise Untrusted("the receipt's hashes are damaged")
         keys = self._stored_keys()
         if keys is None:
             raise Untrusted("no key list is kept")

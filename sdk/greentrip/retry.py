@@ -12,6 +12,8 @@ from enum import StrEnum
 
 BASE_S = 1.0
 CAP_S = 15 * 60.0
+WAIT_S_MIN = 0.05
+"""Dice may show 0 again and again; even then nobody is asked without a pause."""
 RETRY_AFTER_S_MAX = 24 * 3600.0
 PAUSE_S = 6 * 3600.0
 DOUBLINGS_MAX = 20
@@ -75,7 +77,7 @@ def after_failure(
     if verdict in (Verdict.PAUSE, Verdict.LOGIN):
         return RetryState(state.attempts, now_ms + round(PAUSE_S * 1000), 0, why)
     ceiling_s = min(CAP_S, BASE_S * 2 ** min(state.attempts, DOUBLINGS_MAX))
-    wait_s = max(dice * ceiling_s, floor_s or 0.0)
+    wait_s = max(WAIT_S_MIN, dice * ceiling_s, floor_s or 0.0)
     floor_ms = now_ms + round(floor_s * 1000) if floor_s else 0
     return RetryState(state.attempts + 1, now_ms + round(wait_s * 1000), floor_ms, "")
 

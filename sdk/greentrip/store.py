@@ -21,6 +21,7 @@ from typing import Any
 
 from greentrip.errors import InvalidInput, QueueFull, StorageError, StorageFull, StorageNewer
 from greentrip.record import Evidence
+from greentrip.recorder import Event
 from greentrip.trip import Fix, Point
 from greentrip.wire import sha256_hex
 
@@ -46,17 +47,6 @@ class State(StrEnum):
     """Its bytes no longer match their hash: set aside, never sent."""
     LOCAL = "local"
     """Recorded and explained, but not sent: outside the programme."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A step of the trip in progress: `at` is Unix seconds, `monotonic` belongs to `boot`."""
-
-    kind: str
-    at: float
-    monotonic: float
-    boot: str
-    body: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +126,7 @@ class Store:
         self.path = path
         self._lock = threading.RLock()
         with ExitStack() as opened, _typed_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._durable = opened.enter_context(closing(_connect(path, "FULL")))
             self._quick = opened.enter_context(closing(_connect(path, "NORMAL")))
             self._migrate()
@@ -232,9 +222,7 @@ class Store:
 
     # The queue
 
-    def lease(
-        self, lease: str, now_ms: int, until_ms: int, rows_max: int, bytes_max: int, tried: Sequence[str] = ()
-    ) -> list[QueuedRecord]:
+    def lease(self, lease: str, now_ms: int, until_ms: int, rows_max: int, bytes_max: int) -> list[QueuedRecord]:
         """Take the oldest records that are due, in order, for one sender; empty while another sender holds a lease.
 
         A record whose bytes no longer match their hash is set aside as damaged; its neighbours go on.
@@ -251,8 +239,6 @@ class Store:
                 (now_ms,),
             )
             for record_id, line, digest in due.fetchall():
-                if record_id in tried:
-                    continue
                 if sha256_hex(line) != digest:
                     db.execute("UPDATE queue SET state = 'damaged' WHERE id = ?", (record_id,))
                     _count(db, "damaged")

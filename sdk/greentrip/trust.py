@@ -93,7 +93,7 @@ def open_key_list(token: str, root_public_key: bytes) -> KeyList:
         return KeyList(seq, parse_rfc3339(cast("str", payload.get("issued_at"))), keys)
     except BadToken:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadToken(f"malformed key list: {error!r}") from None
 
 

@@ -472,6 +472,7 @@ def test_a_line_that_is_no_canonical_object_is_named_as_a_line(line: bytes):
     assert caught.value.field == "line"
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.binary(max_size=200)
     | st.recursive(

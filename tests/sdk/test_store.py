@@ -18,7 +18,8 @@ import pytest
 from greentrip import GreenTrip, QueueFull, State, StorageError, StorageFull, StorageNewer
 from greentrip import store as store_module
 from greentrip.record import Evidence
-from greentrip.store import MIGRATIONS, Event, Receipt, Settlement, Store
+from greentrip.recorder import Event
+from greentrip.store import MIGRATIONS, Receipt, Settlement, Store
 from greentrip.testing import FakeClock
 from greentrip.trip import Fix, Point
 from greentrip.wire import sha256_hex

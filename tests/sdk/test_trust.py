@@ -73,6 +73,7 @@ def test_a_key_list_by_another_root_is_refused():
         {"seq": 1, "issued_at": rfc3339(NOW), "keys": [ITEM | {"x": 5}]},
         {"seq": 1, "issued_at": rfc3339(NOW), "keys": [ITEM | {"x": "*"}]},
         {"seq": 1, "issued_at": rfc3339(NOW), "keys": [ITEM | {"x": "AAAA"}]},
+        {"seq": 1, "issued_at": rfc3339(NOW), "keys": [ITEM | {"kid": "another"}]},
         {"seq": 1, "issued_at": rfc3339(NOW), "keys": [ITEM | {"until": "tomorrow"}]},
         {"seq": 1, "issued_at": rfc3339(NOW), "keys": [ITEM | {"until": "2026-03-05T08:00:00"}]},
         {"seq": "new", "issued_at": rfc3339(NOW), "keys": [ITEM]},
@@ -83,12 +84,23 @@ def test_a_key_list_by_another_root_is_refused():
 )
 def test_a_malformed_key_list_is_refused_even_when_the_root_signed_it(payload: dict):
     with pytest.raises(BadToken, match="malformed key list"):
-        open_key_list(sign(ROOT, payload), ROOT.public_key)
+        open_key_list(sign(ROOT, {"iss": thumbprint(ROOT.public_key), **payload}), ROOT.public_key)
 
 
-def test_a_key_list_of_endless_length_is_cut():
-    many = tuple(OnlineKey(signer_of(bytes([n]) * 32).public_key, NOW, NOW) for n in range(ONLINE_KEYS_MAX + 5))
-    assert open_key_list(sign_key_list(ROOT, KeyList(1, NOW, many)), ROOT.public_key).keys == many[:ONLINE_KEYS_MAX]
+@pytest.mark.parametrize("iss", [None, 5, "", thumbprint(OTHER.public_key)])
+def test_a_key_list_names_its_root(iss: object):
+    payload = {"seq": 1, "issued_at": rfc3339(NOW), "keys": [ITEM]}
+    assert open_key_list(sign(ROOT, payload | {"iss": thumbprint(ROOT.public_key)}), ROOT.public_key).seq == 1
+    with pytest.raises(BadToken, match="iss"):
+        open_key_list(sign(ROOT, payload | {"iss": iss}), ROOT.public_key)
+
+
+def test_a_key_list_of_endless_length_is_refused():
+    many = tuple(OnlineKey(signer_of(bytes([n]) * 32).public_key, NOW, NOW) for n in range(ONLINE_KEYS_MAX + 1))
+    with pytest.raises(BadToken, match=f"at most {ONLINE_KEYS_MAX}"):
+        open_key_list(sign_key_list(ROOT, KeyList(1, NOW, many)), ROOT.public_key)
+    longest = KeyList(1, NOW, many[:ONLINE_KEYS_MAX])
+    assert open_key_list(sign_key_list(ROOT, longest), ROOT.public_key) == longest
 
 
 # Receipts

@@ -1,6 +1,7 @@
 """The server for tests: in this process on a clock of its own, or as processes of its own; and phones that call it."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -45,12 +46,18 @@ Json = dict[str, Any]
 
 NOW = datetime(2026, 3, 5, 8, 30, 15, tzinfo=UTC)
 """A Thursday afternoon in Beijing."""
-PHONE = "13800138000"
+_numbers = itertools.count(13_800_000_000)
+
 CONSENTS = {"location": "2026-03", "sync": "2026-03"}
 PROGRAM = Path(sys.executable).with_name("greentrip-server")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.02
+
+
+def new_number() -> str:
+    """A phone number that no person of this test run has yet."""
+    return str(next(_numbers))
 
 
 # In this process
@@ -134,10 +141,14 @@ class Served:
         assert isinstance(sender, MemorySender)
         return list(sender.codes.values())[-1] if enrolment is None else sender.codes[UUID(enrolment)]
 
-    def device(self, phone: str = PHONE, consents: Mapping[str, str] = CONSENTS) -> "Device":
-        """A new device of the person with this number."""
-        made = Device(self.client, self.runtime.audience, self.key_list, now=self.clock)
-        enrolled = made.enrol(phone, self.code, consents)
+    def stranger(self) -> "Device":
+        """A key that no server knows yet."""
+        return Device(self.client, self.runtime.audience, self.key_list, now=self.clock)
+
+    def device(self, number: str = "", consents: Mapping[str, str] = CONSENTS) -> "Device":
+        """A new device, of the person with this number or of a new one."""
+        made = self.stranger()
+        enrolled = made.enrol(number or new_number(), self.code, consents)
         assert enrolled.status_code == 201, enrolled.text
         return made
 
@@ -174,11 +185,12 @@ def served(database_url: str, folder: Path, **settings: object) -> Iterator[Serv
 
 
 class Device:
-    """A key and the calls that it signs. `account` is set by `enrol`."""
+    """A key and the calls that it signs. `number` and `account` are set by `enrol`."""
 
-    def __init__(self, client: httpx.Client, audience: str, keys: KeyList, *, now: Any, seed: bytes = b"") -> None:
-        self.signer: Signer = signer_of(seed or new_seed())
+    def __init__(self, client: httpx.Client, audience: str, keys: KeyList, *, now: Any) -> None:
+        self.signer: Signer = signer_of(new_seed())
         self.account = ""
+        self.number = ""
         self._client = client
         self._audience = audience
         self._keys = keys
@@ -188,9 +200,10 @@ class Device:
     def id(self) -> str:
         return thumbprint(self.signer.public_key)
 
-    def enrol(self, phone: str, code_of: Any, consents: Mapping[str, str] = CONSENTS) -> httpx.Response:
+    def enrol(self, number: str, code_of: Any, consents: Mapping[str, str] = CONSENTS) -> httpx.Response:
         """Ask for a code and use it."""
-        asked = self._client.post("/v1/enrolments", json={"phone": phone})
+        asked = self._client.post("/v1/enrolments", json={"phone": number})
+        self.number = number
         assert asked.status_code == 201, asked.text
         return self.register(asked.json()["enrolment"], code_of(asked.json()["enrolment"]), consents)
 
@@ -207,7 +220,7 @@ class Device:
             self.account = answer.json()["account"]
         return answer
 
-    def sign(self, method: str, target: str, body: bytes = b"", media_type: str = "", **spoilt: Any) -> str:
+    def sign(self, method: str, target: str, body: bytes = b"", media_type: str = "", /, **spoilt: Any) -> str:
         """The signature of a call; `spoilt` replaces claims."""
         claims = {
             "audience": self._audience,
@@ -289,17 +302,17 @@ class ServerProcess:
         words = [json.loads(line).get("event", "") for line in self.log.splitlines() if '"code ' in line]
         return [word.split()[1] for word in words if enrolment is None or word.endswith(enrolment)][-1]
 
-    def device(self, phone: str = PHONE, seed: bytes = b"") -> Device:
-        """A new device of the person with this number; its calls come from connections of its own."""
-        made = Device(self.client, self.audience, self.keys, now=lambda: datetime.now(UTC), seed=seed)
-        enrolled = made.enrol(phone, self.code)
+    def device(self, number: str = "") -> Device:
+        """A new device, of the person with this number or of a new one; it calls over connections of its own."""
+        made = Device(self.client, self.audience, self.keys, now=lambda: datetime.now(UTC))
+        enrolled = made.enrol(number or new_number(), self.code)
         assert enrolled.status_code == 201, enrolled.text
         return made
 
     def see(self, device: Device) -> Device:
         """The same device, calling this process."""
         seen = Device(self.client, self.audience, self.keys, now=lambda: datetime.now(UTC))
-        seen.signer, seen.account = device.signer, device.account
+        seen.signer, seen.account, seen.number = device.signer, device.account, device.number
         return seen
 
     @property
@@ -390,7 +403,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def phone(
-    server: Served | ServerProcess, folder: Path, *, number: str = PHONE, clock: Clock | None = None
+    server: Served | ServerProcess, folder: Path, *, number: str = "", clock: Clock | None = None
 ) -> Iterator[GreenTrip]:
     """A phone with the SDK on it, enrolled at a server."""
     if clock is None and isinstance(server, Served):
@@ -405,7 +418,7 @@ def phone(
         transport=transport,
         dice=lambda: 0.0,
     ) as opened:
-        opened.request_code(number)
+        opened.request_code(number or new_number())
         opened.enrol(server.code(), CONSENTS)
         yield opened
 

@@ -8,6 +8,7 @@ import pytest
 
 from greentrip_server.db import Database, upgrade
 from greentrip_server.enrolment.models import PersonAccount
+from support.server import Served, served
 
 NOW = datetime(2026, 3, 5, 8, 30, 15, tzinfo=UTC)
 
@@ -34,3 +35,20 @@ def account_id(database: Database) -> UUID:
     with database.write() as session:
         session.add(account)
     return account.id
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server in this process for all tests of a module, on both kinds of database: each test brings new people."""
+    folder = tmp_path_factory.mktemp("server")
+    if request.param == "sqlite":
+        with served(f"sqlite:///{folder / 'greentrip.sqlite3'}", folder) as running:
+            yield running
+        return
+    postgres = request.getfixturevalue("postgres_server")
+    postgres.start()
+    name = postgres.create_database()
+    with served(postgres.url(name), folder) as running:
+        yield running
+    postgres.start()
+    postgres.drop_database(name)

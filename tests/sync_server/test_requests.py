@@ -5,8 +5,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -24,46 +23,42 @@ from greentrip_server.errors import KINDS, PROBLEM_MEDIA_TYPE
 from greentrip_server.log import configure
 from greentrip_server.sync.models import Trip
 from support.records import line
-from support.server import CONSENTS, NOW, PHONE, Device, Json, Served, commute, phone, served
+from support.server import CONSENTS, NOW, Device, Json, Served, commute, new_number, phone
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
-LEAKS = re.compile(r"1[3-9]\d{9}|Traceback|File \"|\bSELECT\b|\bINSERT\b|sqlalchemy|psycopg|sqlite3|greentrip_server")
+LEAKS = re.compile(
+    r"(?<!\w)(\+?86)?1[3-9]\d{9}(?!\w)"
+    r"|Traceback|File \"|\bSELECT\b|\bINSERT\b|sqlalchemy|psycopg|sqlite3|greentrip_server"
+)
 JSON = "application/json"
 
 Heard = list[httpx.Response]
 
 
-@contextmanager
-def logged() -> Iterator[io.StringIO]:
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
     """The log as a server process writes it, at its most talkative."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     text = io.StringIO()
     configure("DEBUG")
-    root.handlers[0].setStream(text)  # type: ignore[attr-defined]
-    try:
-        yield text
-    finally:
-        root.handlers, root.level = handlers, level
+    root.handlers[0].setStream(text)
+    yield text
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    with logged() as text:
-        yield text
-
-
-@pytest.fixture
-def server(database_url: str, tmp_path, log: io.StringIO) -> Iterator[Served]:
+def server(shared_server: Served, log: io.StringIO) -> Iterator[Served]:
     """A server; nothing that it answers or logs during a test tells more than it should."""
-    heard: Heard = []
-    with served(database_url, tmp_path) as running:
-        running.client.event_hooks = {"response": [lambda answer: heard.append(answer)]}
-        yield running
-        assert running.ledger().ok
+    shared_server.clock.at = NOW
+    shared_server.runtime.sender.codes.clear()
+    heard: list[httpx.Response] = []
+    shared_server.client.event_hooks = {"response": [heard.append]}
+    yield shared_server
+    shared_server.client.event_hooks = {}
+    assert shared_server.ledger().ok
     for answer in heard:
-        answer.read()
-        assert not LEAKS.search(answer.text), answer.text
+        assert not LEAKS.search(answer.read().decode()), answer.text
     assert not LEAKS.search(log.getvalue()), log.getvalue()
     assert all(json.loads(entry) for entry in log.getvalue().splitlines())
 
@@ -71,6 +66,10 @@ def server(database_url: str, tmp_path, log: io.StringIO) -> Iterator[Served]:
 @pytest.fixture
 def device(server: Served) -> Device:
     return server.device()
+
+
+def trips_of(server: Served, device: Device) -> list[Trip]:
+    return server.rows(Trip, account_id=UUID(device.account))
 
 
 def problem(answer: httpx.Response, kind: str, **members: object) -> Json:
@@ -136,7 +135,7 @@ def test_a_signature_of_another_call(server: Served, device: Device, part: str, 
     body = join_lines([line()])
     token = device.sign("POST", "/v1/trips", body, NDJSON, **spoilt)
     problem(post(device, body, **{SIGNATURE_HEADER: token}), "signature", part=part)
-    assert not server.rows(Trip)
+    assert not trips_of(server, device)
 
 
 def test_a_flipped_bit_in_the_body(server: Served, device: Device):
@@ -148,7 +147,7 @@ def test_a_flipped_bit_in_the_body(server: Served, device: Device):
         problem(post(device, bytes(flipped), **{SIGNATURE_HEADER: token}), "signature", part="digest")
     # A body that is not NDJSON is one line: its digest is another one.
     problem(post(device, body, JSON, **{SIGNATURE_HEADER: token}), "signature", part="digest")
-    assert not server.rows(Trip)
+    assert not trips_of(server, device)
 
 
 def test_a_signature_over_another_query(server: Served, device: Device):
@@ -160,7 +159,7 @@ def test_a_signature_over_another_query(server: Served, device: Device):
 
 
 def test_an_unknown_device(server: Served):
-    stranger = Device(server.client, server.runtime.audience, server.key_list, now=server.clock)
+    stranger = server.stranger()
     problem(stranger.call("GET", "/v1/account"), "unknown_device")
     problem(post(stranger, join_lines([line()])), "unknown_device")
 
@@ -172,7 +171,7 @@ def test_an_ended_device(server: Served, device: Device):
         session.add(row)
     problem(post(device, join_lines([line()])), "device_ended")
     # Nor may its key come back with a new code.
-    asked = server.client.post("/v1/enrolments", json={"phone": PHONE}).json()["enrolment"]
+    asked = server.client.post("/v1/enrolments", json={"phone": device.number}).json()["enrolment"]
     problem(device.register(asked, server.code(asked)), "device_ended")
 
 
@@ -195,26 +194,34 @@ def test_a_request_within_five_minutes(server: Served, device: Device, off_s: in
     assert server.client.get("/v1/account", headers={SIGNATURE_HEADER: token}).status_code == 200
 
 
-@pytest.mark.parametrize("off", [timedelta(minutes=-10), timedelta(days=365), timedelta(days=-3650)], ids=str)
-def test_the_sdk_learns_the_time_and_loses_nothing(server: Served, tmp_path, off: timedelta):
+@pytest.mark.parametrize(
+    ("off", "state"),
+    [
+        (timedelta(minutes=-10), State.ACCEPTED),
+        (timedelta(minutes=10), State.ACCEPTED),
+        (timedelta(days=365), State.ACCEPTED),
+        (timedelta(days=-3650), State.HELD),  # a phone that thinks so enters its trips ten years too early
+    ],
+    ids=str,
+)
+def test_the_sdk_learns_the_time_and_loses_nothing(server: Served, tmp_path, off: timedelta, state: State):
     clock = FakeClock(NOW + off)
     with phone(server, tmp_path / "phone", clock=clock) as app:
-        commute(app, NOW - timedelta(days=1))
-        assert app.sync().settled == {State.ACCEPTED: 1}
+        commute(app, min(NOW, NOW + off) - timedelta(days=1))
+        assert app.sync().settled == {state: 1}
         clock.wall = (NOW - 2 * off).timestamp()  # and again, the other way round
-        assert app.account().balance_mg == 2_517_120
+        assert app.account().trips[state] == 1
 
 
 # Consent
 
 
 def test_no_consent_no_records(server: Served):
-    asked = Device(server.client, server.runtime.audience, server.key_list, now=server.clock)
-    asked.enrol(PHONE, server.code, {"location": "2026-03"})
-    problem(post(asked, join_lines([line()])), "consent", purpose="sync")
-    assert not server.rows(Trip)
+    device = server.device(consents={"location": "2026-03"})
+    problem(post(device, join_lines([line()])), "consent", purpose="sync")
+    assert not trips_of(server, device)
     # What is there may still be looked at.
-    assert asked.get("/v1/account")["balance_mg"] == 0
+    assert device.get("/v1/account")["balance_mg"] == 0
 
 
 def test_a_withdrawn_consent(server: Served, device: Device):
@@ -257,7 +264,7 @@ def test_a_body_without_records(server: Served, device: Device):
 @pytest.mark.parametrize("media_type", ["", JSON, "text/plain", "application/x-www-form-urlencoded", "x", "/", ";"])
 def test_other_media_types(server: Served, device: Device, media_type: str):
     problem(post(device, join_lines([line()]), media_type), "media_type")
-    body = json.dumps({"phone": PHONE}).encode()
+    body = json.dumps({"phone": new_number()}).encode()
     sent = {"Content-Type": media_type} if media_type else {}
     if media_type != JSON:
         problem(server.client.post("/v1/enrolments", content=body, headers=sent), "media_type")
@@ -267,7 +274,7 @@ def test_other_media_types(server: Served, device: Device, media_type: str):
 
 @pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", " application/json ;x"])
 def test_json_by_any_spelling(server: Served, media_type: str):
-    body = json.dumps({"phone": PHONE}).encode()
+    body = json.dumps({"phone": new_number()}).encode()
     answer = server.client.post("/v1/enrolments", content=body, headers={"Content-Type": media_type})
     assert answer.status_code == 201
 
@@ -284,7 +291,7 @@ def test_compressed_bodies(server: Served, device: Device, coding: str):
     problem(answer, "media_type")
     # And without saying so, it is a line that cannot be read: nothing is stored.
     assert post(device, packed).status_code == 200
-    assert not server.rows(Trip)
+    assert not trips_of(server, device)
 
 
 def test_a_body_that_says_identity(server: Served, device: Device):
@@ -321,22 +328,22 @@ def test_json_that_is_not_what_the_call_takes(server: Served, body: bytes):
 
 
 def test_a_device_call_with_a_key_twice(server: Served):
-    new = Device(server.client, server.runtime.audience, server.key_list, now=server.clock)
-    asked = server.client.post("/v1/enrolments", json={"phone": PHONE}).json()["enrolment"]
+    new = server.stranger()
+    asked = server.client.post("/v1/enrolments", json={"phone": new_number()}).json()["enrolment"]
     key = base64url(new.signer.public_key)
     body = (
         f'{{"enrolment":"{asked}","code":"{server.code(asked)}","public_key":"{key}",'
         f'"consents":{{"sync":"1","sync":"2"}}}}'
     )
     problem(new.call("POST", "/v1/devices", body.encode(), JSON), "malformed", field="body")
-    assert not server.rows(DeviceRow)
+    assert not server.rows(DeviceRow, id=new.id)
 
 
 # Addresses
 
 
 @pytest.mark.parametrize(
-    "target", ["/v2/trips", "/v1", "/v1/trips/x", "/problems/none", "/schema/none", "/schema-assets/none", "/%00", "//"]
+    "target", ["/v2/trips", "/v1", "/v1/trips/x", "/problems/none", "/schema-assets/none", "/%00", "/.env"]
 )
 def test_an_unknown_address(server: Served, target: str):
     problem(server.client.get(f"{server.url}{target}"), "not_found")
@@ -378,7 +385,6 @@ def test_a_wrong_method(server: Served, method: str, target: str, allowed: str):
         ("/v1/account/statement?after=-1", "after"),
         ("/v1/account/statement?after=9999999999999999999999", "after"),
         ("/v1/account/statement?after=1.5", "after"),
-        ("/v1/account/statement?limit=1e2", "limit"),
         ("/v1/account/statement?limit=%ff", "limit"),
     ],
 )
@@ -391,27 +397,27 @@ def test_bad_query_parameters(device: Device, target: str, field: str):
 
 @pytest.mark.parametrize(
     "number",
-    ["12345", "1380013800", "138001380001", "12800138000", "+8612800138000", "+861380013800", "phone", "+1", "0" * 32,
-     "13800138000; DROP TABLE", "+86 138 0013 8000 0", "１３８", "13800\u0000138000"],
+    ["12345", "1380013800", "138001380001", "12800138000", "+8612800138000", "+861380013800", "phone", "+1234",
+     "0" * 32, "13800138000; DROP TABLE", "+86 138 0013 8000 0", "１３８００１３", "13800\u0000138000"],
 )  # fmt: skip
 def test_a_phone_number_in_a_wrong_form(server: Served, number: str):
     problem(server.client.post("/v1/enrolments", json={"phone": number}), "invalid", field="phone")
     assert not server.runtime.sender.codes
 
 
-@pytest.mark.parametrize("number", ["1", "1" * 33])
+@pytest.mark.parametrize("number", ["", "+1", "1" * 33])
 def test_a_phone_number_of_a_wrong_length(server: Served, number: str):
     problem(server.client.post("/v1/enrolments", json={"phone": number}), "malformed", field="phone")
 
 
 @pytest.fixture
 def asked(server: Served) -> str:
-    return server.client.post("/v1/enrolments", json={"phone": PHONE}).json()["enrolment"]
+    return server.client.post("/v1/enrolments", json={"phone": new_number()}).json()["enrolment"]
 
 
 @pytest.fixture
 def new(server: Served) -> Device:
-    return Device(server.client, server.runtime.audience, server.key_list, now=server.clock)
+    return server.stranger()
 
 
 def _wrong(code: str) -> str:
@@ -419,11 +425,11 @@ def _wrong(code: str) -> str:
 
 
 def test_five_wrong_codes_end_an_enrolment(server: Served, new: Device, asked: str):
-    code = server.code(asked)
+    code, people = server.code(asked), server.rows(PersonAccount)
     for left in (4, 3, 2, 1, 0):
         problem(new.register(asked, _wrong(code)), "code_wrong", field="code", tries_left=left)
     problem(new.register(asked, code), "code_expired", field="code")
-    assert not server.rows(PersonAccount)
+    assert server.rows(PersonAccount) == people
 
 
 def test_an_expired_code(server: Served, new: Device, asked: str):
@@ -437,7 +443,7 @@ def test_a_used_code_is_good_for_its_device_only(server: Served, new: Device, as
     # The answer may have been lost: the same key gets the same answer.
     again = new.register(asked, code)
     assert (again.status_code, again.json()["account"]) == (201, new.account)
-    thief = Device(server.client, server.runtime.audience, server.key_list, now=server.clock)
+    thief = server.stranger()
     problem(thief.register(asked, code), "code_expired")
 
 
@@ -446,10 +452,11 @@ def test_a_code_for_an_enrolment_that_never_was(new: Device):
 
 
 def test_too_many_codes(server: Served):
+    number = new_number()
     for _ in range(5):
-        assert server.client.post("/v1/enrolments", json={"phone": PHONE}).status_code == 201
+        assert server.client.post("/v1/enrolments", json={"phone": number}).status_code == 201
         server.clock.tick(minutes=1)
-    answer = server.client.post("/v1/enrolments", json={"phone": f"+86{PHONE}"})
+    answer = server.client.post("/v1/enrolments", json={"phone": f"+86{number}"})
     problem(answer, "too_many", retry_after_s=55 * 60)
     assert answer.headers["Retry-After"] == "3300"
 
@@ -487,7 +494,7 @@ def test_a_device_call_with_a_wrong_value(
     document = problem(answer, kind)
     assert document["field"]
     assert field in (None, document["field"])
-    assert not server.rows(DeviceRow)
+    assert not server.rows(DeviceRow, id=new.id)
 
 
 def test_a_public_key_that_did_not_sign(server: Served, new: Device, asked: str):
@@ -499,12 +506,12 @@ def test_a_public_key_that_did_not_sign(server: Served, new: Device, asked: str)
         "consents": CONSENTS,
     }
     problem(new.call("POST", "/v1/devices", json.dumps(body).encode(), JSON), "signature", part="token")
-    assert not server.rows(DeviceRow)
+    assert not server.rows(DeviceRow, id=new.id)
 
 
 def test_a_key_of_another_person(server: Served, new: Device, asked: str):
     new.register(asked, server.code(asked))
-    asked = server.client.post("/v1/enrolments", json={"phone": "13900139000"}).json()["enrolment"]
+    asked = server.client.post("/v1/enrolments", json={"phone": new_number()}).json()["enrolment"]
     problem(new.register(asked, server.code(asked)), "invalid", field="public_key")
 
 
@@ -541,11 +548,11 @@ def test_what_is_logged_about_a_request(server: Served, device: Device, log: io.
     log.seek(0)
     device.call("GET", "/v1/account/trips?limit=7")
     server.client.get("/v1/13800138000?phone=13800138000", headers={"User-Agent": "13800138000"})
-    first, second = (json.loads(entry) for entry in log.getvalue().splitlines() if '"request"' in entry)
-    assert (first["method"], first["route"], first["status"], first["problem"]) == (
+    (logged,) = (json.loads(entry) for entry in log.getvalue().splitlines() if '"request"' in entry)
+    # The route as it was declared, without the query; an address that is none of ours leaves no line at all.
+    assert (logged["method"], logged["route"], logged["status"], logged["problem"]) == (
         "GET", "/v1/account/trips", 200, None,
     )  # fmt: skip
-    assert (second["route"], second["status"], second["problem"]) == ("unknown", 404, "not_found")
 
 
 def test_a_database_that_fails_is_a_503(server: Served, device: Device, monkeypatch: pytest.MonkeyPatch):
@@ -577,9 +584,6 @@ def test_problem_pages_are_in_both_languages(server: Served):
             assert title in page.text.replace("&#39;", "'")
             by_header = server.client.get(f"/problems/{kind}", headers={"Accept-Language": f"{lang}-XX,fr;q=0.5"})
             assert by_header.text == page.text
-
-
-Call = Callable[[], httpx.Response]
 
 
 def test_the_server_time_of_the_clock_problem_is_the_servers(server: Served, device: Device):

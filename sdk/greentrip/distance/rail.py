@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from greentrip.distance.sphere import great_circle_m
-from greentrip.errors import BadFile, InvalidInput, UnknownChange, UnknownStation
+from greentrip.errors import BadFile, InvalidInput, NoRoute, UnknownChange, UnknownStation
 from greentrip.trip import Estimate, Method, Point, Route
 
 NEAREST_STATION_M_MAX = 1000
@@ -44,10 +44,6 @@ EDGE_M_MAX = 500_000
 STATION_COLUMNS = ("line", "order", "name", "lat_wgs84", "lon_wgs84")
 EDGE_COLUMNS = ("line", "from", "to", "track_m")
 SAMPLE = Path(__file__).with_name("networks") / "beijing_sample"
-
-
-class NoRoute(InvalidInput):
-    """No rails join the two stations: choose others, or measure the leg by its end points."""
 
 
 @dataclass(frozen=True, slots=True)

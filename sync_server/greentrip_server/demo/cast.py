@@ -79,6 +79,7 @@ class PhoneProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # Ctrl-C is for the story, which then ends its phone
         )
 
     def ask(self, do: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON of many shapes, read by the story

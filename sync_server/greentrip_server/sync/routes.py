@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 from uuid import UUID
@@ -123,6 +124,7 @@ class StatementAnswer(msgspec.Struct):
     next: int | None
 
 
+@dataclass
 class _RecordsOperation(Operation):
     """The framework cannot know that this body is read line by line."""
 
