@@ -20,7 +20,8 @@ from greentrip_demo.recording import Recording
 from greentrip_demo.texts import catalogue, other
 from greentrip_demo.theme import LIGHT
 
-TRIPS_SHOWN_MAX = 20
+TRIPS_SHOWN_MAX = 10
+"""Each row takes Kivy about 10 ms to make, and a new language makes all of them anew."""
 Widgets = list[tuple[str, dict[str, str]]]
 """Names of the KV file's classes, and the values that each gets."""
 KV_FILE = Path(__file__).with_name("app.kv")
@@ -56,7 +57,8 @@ class DemoApp(App):
             self._lang = "en"
         else:
             # Kivy's own texts ask for Roboto by name.
-            LabelBase.register("Roboto", fn_regular=str(self._font))
+            bold = self._font.with_name(self._font.name.replace("Regular", "Bold"))
+            LabelBase.register("Roboto", str(self._font), fn_bold=str(bold) if bold.is_file() else None)
         return Builder.load_file(str(KV_FILE))
 
     def on_start(self) -> None:

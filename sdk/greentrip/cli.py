@@ -37,6 +37,7 @@ _WORDS = {
         "sent": "sync: {settled}; {left} left; {why}",
         "code": "code: ",
         "sent_code": "a code was sent to the number",
+        "no_keyboard": "call again with --code and the code",
         "enrolled": "account {account}",
         "balance": "balance {g} g, waiting on this phone {w} g",
     },
@@ -49,6 +50,7 @@ _WORDS = {
         "sent": "同步：{settled}；剩余 {left}；{why}",
         "code": "验证码：",
         "sent_code": "验证码已发送",
+        "no_keyboard": "请用 --code 附上验证码再次运行",
         "enrolled": "账户 {account}",
         "balance": "余额 {g} 克，本机待上传 {w} 克",
     },
@@ -57,7 +59,7 @@ _WORDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 1 after an error that was printed."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     options.lang = options.lang or language()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
@@ -69,6 +71,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; a second error at exit would only confuse.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments with a root key tied to its option: one in 64 begins with "-", as options do.
+
+    >>> _joined(["sync", "--root-key", "-3WuEb..."])
+    ['sync', '--root-key=-3WuEb...']
+    """
+    joined = list(arguments)
+    if "--root-key" in joined[:-1]:
+        at = joined.index("--root-key")
+        joined[at : at + 2] = [f"--root-key={joined[at + 1]}"]
+    return joined
 
 
 def language() -> str:
@@ -251,10 +266,15 @@ def _enrol(options: argparse.Namespace) -> int:
     words = _WORDS[options.lang]
     with _open(options, None) as green:
         code = options.code
-        if code is None or green.account_id is None:
+        if code is None:
             green.request_code(options.phone)
             print(words["sent_code"], file=sys.stderr)
-        account = green.enrol(code or input(str(words["code"])).strip(), {"location": "1", "sync": "1"})
+            try:
+                code = input(str(words["code"])).strip()
+            except EOFError:
+                print(words["no_keyboard"], file=sys.stderr)
+                return 1
+        account = green.enrol(code, {"location": "1", "sync": "1"})
     print(json.dumps({"account": account}) if options.json else str(words["enrolled"]).format(account=account))
     return 0
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -23,7 +25,7 @@ from greentrip_server.errors import Problem, SettingsError
 from greentrip_server.ledger.service import LedgerReport, check
 from greentrip_server.log import configure
 from greentrip_server.methodologies.service import Methodologies
-from greentrip_server.runtime import open_database, start, utc_now
+from greentrip_server.runtime import check_current, open_database, start, utc_now
 from greentrip_server.settings import Settings
 from greentrip_server.sync.keys import ServerKeys, add_online_key, init_keys
 from greentrip_server.sync.service import recheck_all
@@ -48,6 +50,7 @@ def cli() -> None:
 @as_json
 def run(host: str | None, port: int | None, workers: int, json_out: bool) -> None:
     """Run the server until it is stopped."""
+    _end_well_on_signals()
     settings = Settings.read()
     configure(settings.log_level)
     runtime = start(settings)
@@ -75,10 +78,9 @@ def db() -> None:
 @as_json
 def db_upgrade(json_out: bool) -> None:
     """Bring the tables to the version of this software."""
-    database = open_database(Settings.read())
-    upgrade(database)
-    _print({"current": is_current(database)}, json_out)
-    database.close()
+    with closing(open_database(Settings.read())) as database:
+        upgrade(database)
+        _print({"current": is_current(database)}, json_out)
 
 
 @cli.group()
@@ -104,7 +106,11 @@ def keys_init(folder: Path, json_out: bool) -> None:
 @as_json
 def keys_rotate(folder: Path, drop: tuple[str, ...], json_out: bool) -> None:
     """Add an online key to the list in FOLDER (needs root.seed); the server uses it from its next start."""
-    _print({"kid": add_online_key(folder, utc_now(), drop=drop)}, json_out)
+    try:
+        kid = add_online_key(folder, utc_now(), drop=drop)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"the keys in {folder} cannot be used: {error}") from None
+    _print({"kid": kid}, json_out)
 
 
 @keys.command("show")
@@ -125,10 +131,10 @@ def ledger() -> None:
 @as_json
 def ledger_check(json_out: bool) -> None:
     """Whether every transfer balances and every balance is the sum of its postings. Ends with 1 if not."""
-    database = open_database(Settings.read())
-    with database.read(timeout_s=LEDGER_CHECK_TIMEOUT_S) as session:
-        report = check(session)
-    database.close()
+    with closing(open_database(Settings.read())) as database:
+        check_current(database)
+        with database.read(timeout_s=LEDGER_CHECK_TIMEOUT_S) as session:
+            report = check(session)
     _print_ledger(report, json_out)
     if not report.ok:
         sys.exit(1)
@@ -186,8 +192,16 @@ def main() -> None:
         click.echo(str(error), err=True)
         sys.exit(2)
     except Problem as error:
-        click.echo(error.detail_en, err=True)
+        # Whoever runs the server must know what the database said; a caller must not.
+        said = getattr(error.__cause__, "orig", None)
+        click.echo(f"the database cannot be used: {said}" if said else error.detail_en, err=True)
         sys.exit(1)
+
+
+def _end_well_on_signals() -> None:
+    """To be stopped is no failure: status 0. uvicorn finishes its requests, and then raises the signal once more."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _listen(host: str, port: int) -> socket.socket:

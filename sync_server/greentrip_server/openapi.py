@@ -73,6 +73,7 @@ def config() -> OpenAPIConfig:
             js_url=f"{ASSETS}/swagger-ui-bundle.js",
             css_url=f"{ASSETS}/swagger-ui.css",
             standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
+            favicon='<link rel="icon" href="data:,">',  # the framework's own comes from another host
         ),
         JsonRenderPlugin(path="/openapi.json"),
     ]
@@ -97,7 +98,9 @@ def document() -> dict[str, Any]:
     from greentrip_server.app import ROUTES
 
     nothing = Provide(lambda: None, sync_to_thread=False)
-    return Litestar(ROUTES, openapi_config=config(), dependencies={"runtime": nothing}).openapi_schema.to_schema()
+    # Without logging_config the framework would set up the root logger of whoever asks.
+    app = Litestar(ROUTES, openapi_config=config(), dependencies={"runtime": nothing}, logging_config=None)
+    return app.openapi_schema.to_schema()
 
 
 def snapshot() -> str:

@@ -50,8 +50,8 @@ def start(settings: Settings, *, sender: CodeSender | None = None, now: Callable
     database = open_database(settings)
     if settings.environment == "development":
         upgrade(database)
-    elif not is_current(database):
-        raise SettingsError(["the database is not of this version: run `greentrip-server db upgrade` first"])
+    else:
+        check_current(database)
     return Runtime(
         settings=settings,
         database=database,
@@ -71,3 +71,9 @@ def open_database(settings: Settings) -> Database:
         wait_s=settings.database_wait_s,
         statement_timeout_s=settings.statement_timeout_s,
     )
+
+
+def check_current(database: Database) -> None:
+    """Refuse a database whose tables are not of this version, with `SettingsError`. Raises `unavailable`."""
+    if not is_current(database):
+        raise SettingsError(["the database is not of this version: run `greentrip-server db upgrade` first"])

@@ -23,6 +23,7 @@ from greentrip import GreenTrip, Network, Point, TripView
 from greentrip.clock import Clock
 from greentrip.signing import Signer, new_seed, signer_of, thumbprint
 from greentrip.testing import FakeClock
+from greentrip.trip import CHINA_TIME
 from greentrip.trust import KeyList, RequestClaims, open_key_list, open_receipt, sign_request
 from greentrip.wire import (
     NDJSON,
@@ -58,6 +59,11 @@ POLL_INTERVAL_S = 0.02
 def new_number() -> str:
     """A phone number that no person of this test run has yet."""
     return str(next(_numbers))
+
+
+def day_from_today(offset: int) -> str:
+    """A day in Beijing by this machine's clock: for server processes, whose clock nobody sets."""
+    return (datetime.now(CHINA_TIME) + timedelta(days=offset)).date().isoformat()
 
 
 # In this process
@@ -98,7 +104,8 @@ class AppTransport(httpx.BaseTransport):
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         answer = await self._transport.handle_async_request(request)
-        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        body = httpx.ByteStream(await answer.aread())
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=body)
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -285,45 +292,55 @@ class ServerProcess:
 
     process: subprocess.Popen[str]
     log_file: Path
-    url: str = ""
-    root_key: str = ""
-    facts: Json = field(default_factory=dict)
+    facts: Json
+    """What it printed."""
+    opened: ExitStack
+    """The connections of its callers; they close with it."""
 
     @property
-    def log(self) -> str:
-        return self.log_file.read_text()
+    def url(self) -> str:
+        return self.facts["url"]
 
     @property
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=30)
-
-    def code(self, enrolment: str | None = None) -> str:
-        """The code of an enrolment, or the latest one, as the development sender logged it."""
-        words = [json.loads(line).get("event", "") for line in self.log.splitlines() if '"code ' in line]
-        return [word.split()[1] for word in words if enrolment is None or word.endswith(enrolment)][-1]
-
-    def device(self, number: str = "") -> Device:
-        """A new device, of the person with this number or of a new one; it calls over connections of its own."""
-        made = Device(self.client, self.audience, self.keys, now=lambda: datetime.now(UTC))
-        enrolled = made.enrol(number or new_number(), self.code)
-        assert enrolled.status_code == 201, enrolled.text
-        return made
-
-    def see(self, device: Device) -> Device:
-        """The same device, calling this process."""
-        seen = Device(self.client, self.audience, self.keys, now=lambda: datetime.now(UTC))
-        seen.signer, seen.account, seen.number = device.signer, device.account, device.number
-        return seen
+    def root_key(self) -> str:
+        return self.facts["root_key"]
 
     @property
     def audience(self) -> str:
         return thumbprint(base64url_decode(self.root_key))
 
     @property
-    def keys(self) -> KeyList:
-        with self.client as client:
-            listed = client.get("/.well-known/greentrip-keys")
-        return open_key_list(listed.text, base64url_decode(self.root_key))
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def client(self) -> httpx.Client:
+        """A caller with connections of its own."""
+        return self.opened.enter_context(httpx.Client(base_url=self.url, trust_env=False, timeout=30))
+
+    def code(self, enrolment: str | None = None) -> str:
+        """The code of an enrolment, or the latest one, as the development sender logged it."""
+        words = [json.loads(line).get("event", "") for line in self.log.splitlines() if '"code ' in line]
+        return [word.split()[1] for word in words if enrolment is None or word.endswith(enrolment)][-1]
+
+    def stranger(self) -> Device:
+        """A key that no server knows yet."""
+        client = self.client()
+        listed = client.get("/.well-known/greentrip-keys").text
+        keys = open_key_list(listed, base64url_decode(self.root_key))
+        return Device(client, self.audience, keys, now=lambda: datetime.now(UTC))
+
+    def device(self, number: str = "") -> Device:
+        """A new device, of the person with this number or of a new one."""
+        made = self.stranger()
+        enrolled = made.enrol(number or new_number(), self.code)
+        assert enrolled.status_code == 201, enrolled.text
+        return made
+
+    def see(self, device: Device) -> Device:
+        """A device that was enrolled by another process, calling this one."""
+        seen = self.stranger()
+        seen.signer, seen.account, seen.number = device.signer, device.account, device.number
+        return seen
 
     def stop(self) -> int:
         """SIGTERM, and the status with which it ended."""
@@ -367,24 +384,22 @@ def server_process(
         printed = process.stdout.readline()
         if not printed:
             raise RuntimeError(f"the server did not start: {log_file.read_text()}")
-        facts = json.loads(printed)
-        server = ServerProcess(process, log_file, facts["url"], facts["root_key"], facts)
+        server = ServerProcess(process, log_file, json.loads(printed), stack.enter_context(ExitStack()))
         wait_until_ready(server)
         yield server
 
 
 def wait_until_ready(server: ServerProcess) -> None:
     """Return once it answers."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    with server.client as client:
-        while time.monotonic() < deadline:
-            try:
-                if client.get("/health/ready").status_code == 200:
-                    return
-            except httpx.TransportError:
-                if server.process.poll() is not None:
-                    raise RuntimeError(f"the server ended: {server.log}") from None
-            time.sleep(POLL_INTERVAL_S)
+    deadline, client = time.monotonic() + START_TIMEOUT_S, server.client()
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            if server.process.poll() is not None:
+                raise RuntimeError(f"the server ended: {server.log}") from None
+        time.sleep(POLL_INTERVAL_S)
     raise RuntimeError(f"the server never answered: {server.log}")
 
 

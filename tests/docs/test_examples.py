@@ -1,0 +1,145 @@
+"""The how-to pages are true: every block of Python and shell on them runs, in order, against a real server."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from greentrip import Closed
+from greentrip_server.demo.cast import server_in
+from support.postgres import PostgresServer
+
+ROOT = Path(__file__).resolve().parents[2]
+HOW_TO = ROOT / "docs" / "how-to"
+LANGUAGES = {"python", "sh", "nginx", "text", "ini"}
+"""The first two run. What cannot run says in its tag that it is something else."""
+SHELL_TIMEOUT_S = 180
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_DONE = "block-done"
+
+
+class Shell:
+    """One bash session for a page, in a folder of its own; ends with an error at the first command that fails."""
+
+    def __init__(self, folder: Path) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GREENTRIP_")}
+        path = os.pathsep.join((str(Path(sys.executable).parent), kept["PATH"]))
+        self._process = subprocess.Popen(
+            ["timeout", "--kill-after=5", str(SHELL_TIMEOUT_S), "bash", "-euo", "pipefail"],
+            cwd=folder,
+            env=kept | {"PATH": path, "LANG": "C.UTF-8"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, block: str) -> str:
+        """What a block prints."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(f"{block}\necho {_DONE}\n")
+        stdin.flush()
+        printed = []
+        for line in stdout:
+            # What the last command printed may lack a line end.
+            last, done, _ = line.partition(_DONE)
+            printed.append(last)
+            if done:
+                return "".join(printed)
+        raise AssertionError(f"this block failed:\n{block}\n{''.join(printed)}")
+
+    def close(self) -> None:
+        """End the session; the trap that it began with ends what it has started."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=SHELL_TIMEOUT_S)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The reader's folder, and the present one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def shell(folder: Path) -> Iterator[Shell]:
+    made = Shell(folder)
+    # Whatever a page has started ends with the session, by its own job number.
+    made.run("trap 'for job in $(jobs -p); do kill \"$job\" || true; done; wait' EXIT")
+    yield made
+    made.close()
+
+
+def run_page(name: str, shell: Shell, names: dict[str, Any], replaced: dict[str, str]) -> list[str]:
+    """Run the blocks of a page in order; returns what the shell's printed. `replaced`: the reader's own values."""
+    printed = []
+    for language, block in _BLOCK.findall((HOW_TO / name).read_text(encoding="utf-8")):
+        for shown, real in replaced.items():
+            block = re.sub(rf"(?<!\w){re.escape(shown)}(?!\w)", lambda _, real=real: real, block)
+        if language == "python":
+            exec(compile(block, name, "exec"), names)  # noqa: S102 - our own page
+        elif language == "sh":
+            printed.append(shell.run(block))
+    return printed
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("page", sorted(HOW_TO.glob("*.md")), ids=lambda page: page.stem)
+def test_every_block_says_what_it_is(page: Path):
+    assert {language for language, _ in _BLOCK.findall(page.read_text(encoding="utf-8"))} <= LANGUAGES
+
+
+def test_embed_the_sdk(folder: Path, shell: Shell, capsys: pytest.CaptureFixture[str]):
+    with server_in(folder) as server:
+        replaced = {
+            "8000": str(urlsplit(server.url).port),
+            "the-root-key-that-the-server-shows": server.root_key,
+        }
+        names: dict[str, Any] = {"input": lambda prompt: server.last_code()}
+        try:
+            run_page("embed-the-sdk.md", shell, names, replaced)
+        finally:
+            with suppress(Closed):
+                names["green"].close(timeout=0)
+    printed = capsys.readouterr().out
+    assert "待上传的记录均已上传" in printed
+    assert "('虎坊桥',)" in printed
+
+
+def test_add_a_methodology(folder: Path, shell: Shell):
+    (shown,) = filter(None, run_page("add-a-methodology.md", shell, {}, {}))
+    assert re.search(r"^reference +beijing-trial@[0-9a-f]{16}$", shown, re.MULTILINE)
+
+
+def test_run_a_server(folder: Path, shell: Shell, postgres_server: PostgresServer):
+    postgres_server.start()
+    database = postgres_server.create_database()
+    replaced = {
+        "8000": str(free_port()),
+        "postgresql+psycopg://greentrip:secret@127.0.0.1/greentrip": postgres_server.url(database),
+    }
+    try:
+        printed = "".join(run_page("run-a-server.md", shell, {}, replaced))
+    finally:
+        shell.close()
+        postgres_server.drop_database(database)
+    assert re.search(r"^current +True$", printed, re.MULTILINE)
+    assert re.search(r"ok +True$", printed, re.MULTILINE)
+    assert printed.count('{"status":"ok"}') >= 3
