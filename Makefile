@@ -15,7 +15,7 @@ DEV := .venv/.installed-dev
 APP := .venv/.installed-app
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server app test lint format docs constraints privacy-report clean
+.PHONY: help demo server app test lint format docs constraints privacy clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ docs: $(RUNTIME) ## Write the generated pages of docs/ again
 constraints: ## Choose the newest versions of everything and write constraints.txt (needs Python 3.11)
 	@$(BOOTSTRAP) constraints
 
-privacy-report: $(RUNTIME) ## Measure what records give away (docs/explanation); DATA=folder of the shared data
+privacy: $(RUNTIME) ## Measure what records give away (docs/explanation); DATA=folder of the shared data
 	@$(BIN)/python tests/privacy/station_pairs.py $(DATA)/beijing_rail docs/explanation/privacy-station-pairs.md
 
 clean: ## Remove .venv, caches and builds

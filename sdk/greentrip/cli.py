@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for name, run, text in (
         ("replay", _replay, "record tracks from files (GPX, JSON lines, .gz) as if live"),
-        ("enrol", _enrol, "open an account for the phone that lives in --folder"),
+        ("enrol", _enrol, "open an account for the phone that lives in --folder; consents to location and sync"),
         ("sync", _sync, "send what waits"),
         ("trips", _trips, "list the finished trips of --folder"),
         ("account", _account, "show the account's balance and statement"),
@@ -349,8 +349,13 @@ def _open(options: argparse.Namespace, scratch: Path | None) -> GreenTrip:
     folder = options.folder or scratch
     if folder is None:
         raise InvalidInput("--folder", "say where the phone's data are", "请指定手机数据目录")
-    if options.server and not options.root_key:
-        raise InvalidInput("--root-key", "needed with --server (greentrip-server keys show)", "使用 --server 时必填")
+    if not options.root_key and (options.server or options.folder):
+        # The data of a phone are kept by server: without its key we would open, and leave behind, an empty store.
+        raise InvalidInput(
+            "--root-key",
+            "needed with --server or --folder (greentrip-server keys show)",
+            "使用 --server 或 --folder 时必填（greentrip-server keys show）",
+        )
     network = Network.from_csv(options.network) if options.network else Network.sample()
     root_key = options.root_key or base64url(signer_of(new_seed()).public_key)
     return GreenTrip.open(folder, server=options.server or NOWHERE, root_key=root_key, network=network)

@@ -51,6 +51,27 @@ __all__ = [
 ]
 
 
+_FIELDS_ZH = {
+    "accuracy_m": "定位精度",
+    "at": "时间",
+    "changes": "换乘站",
+    "clock": "手机时间",
+    "code": "验证码",
+    "end": "终点",
+    "fix": "轨迹点",
+    "lat": "纬度",
+    "lon": "经度",
+    "mode": "出行方式",
+    "network": "线网数据",
+    "place": "地点",
+    "root_key": "根公钥",
+    "server": "服务器地址",
+    "start": "起点",
+    "station": "车站",
+}
+"""What a commuter reads instead of the name of an argument."""
+
+
 class GreenTripError(Exception):
     """The root of all errors of this library."""
 
@@ -68,7 +89,7 @@ class InvalidInput(GreenTripError, ValueError):
     """A value is wrong. `field` names it."""
 
     def __init__(self, field: str, en: str, zh: str) -> None:
-        super().__init__(f"{field}: {en}", f"{field}：{zh}")
+        super().__init__(f"{field}: {en}", f"{_FIELDS_ZH.get(field, field)}：{zh}")
         self.field = field
 
 

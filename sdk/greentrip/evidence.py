@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from greentrip.distance.sphere import great_circle_m
+from greentrip.distance.track import usable, without_jumps
 from greentrip.trip import Fix, Leg
 
 SPEED_STEP_KMH = 2
@@ -35,9 +36,11 @@ class Features:
     fixes: int
 
 
-def features_of(index: int, fixes: Sequence[Fix]) -> Features | None:
-    """The features of a leg's fixes, or None where there are too few to tell."""
-    steps = _steps(fixes)
+def features_of(index: int, leg: Leg) -> Features | None:
+    """The features of a leg's fixes, or None where there are too few to tell. Jumps of the receiver are left out."""
+    chains = without_jumps(leg.mode, usable(leg.fixes))
+    steps = [step for chain in chains for step in _steps(chain)]
+    fixes = [fix for chain in chains for fix in chain]
     if len(fixes) < FIXES_MIN or not steps:
         return None
     speeds = sorted(speed for speed, _ in steps)

@@ -72,7 +72,7 @@ def _measure_leg(index: int, leg: Leg, network: Network | None, methodology: Met
         leg=leg,
         estimate=estimate,
         distance_m=distance_to_record(methodology, leg.mode, estimate),
-        features=features_of(index, leg.fixes) if estimate.method is Method.TRACK else None,
+        features=features_of(index, leg) if estimate.method is Method.TRACK else None,
     )
 
 
@@ -80,10 +80,11 @@ def estimate_leg(leg: Leg, network: Network | None) -> Estimate:
     """The best distance there is: the rail network, else the track, else the end points."""
     if leg.mode is Mode.RAIL and network is not None:
         start, end = station_of(leg.start, network), station_of(leg.end, network)
-        if start is not None and end is not None:
-            if start == end:
-                raise _same_place(f"both ends are at {start}", f"进站与出站均为 {start}")
+        if start is not None and end is not None and start != end:
             return estimate_rail(network, start, end, leg.changes)
+        # Two points near one station may be a tram's two stops; one station named twice is a mistake.
+        if start is not None and isinstance(leg.start, Station) and leg.start == leg.end:
+            raise _same_place(f"both ends are at {start}", f"进站与出站均为 {start}")
     track = measure_track(leg.mode, leg.fixes)
     if track is not None:
         return track

@@ -33,6 +33,7 @@ from greentrip_server.sync.service import recheck_all
 APPLICATION = "greentrip_server.app:from_environment"
 LEDGER_CHECK_TIMEOUT_S = 3600.0
 SHUTDOWN_S = 30
+WORKER_START_S = 60
 
 as_json = click.option("--json", "json_out", is_flag=True, help="Print JSON.")
 
@@ -228,6 +229,8 @@ def _config(app: Litestar | str, *, factory: bool = False, workers: int = 1) -> 
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
         lifespan="on",
+        # A worker that is still importing must not be taken for one that hangs.
+        timeout_worker_healthcheck=WORKER_START_S,
     )
 
 

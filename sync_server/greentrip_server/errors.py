@@ -85,8 +85,8 @@ KINDS: Mapping[str, Kind] = {
         403,
         "This device was signed out for good",
         "该设备已停用",
-        "Enrol again with a new key. An erasure order by the old key is still accepted.",
-        "请以新密钥重新开户。旧密钥签署的注销请求仍然有效。",
+        "Enrol again with a new key. Records on the phone are kept.",
+        "请以新密钥重新开户。手机上的记录均会保留。",
     ),
     "not_found": Kind(
         404,

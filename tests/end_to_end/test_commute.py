@@ -1,6 +1,5 @@
 """A commute from the phone's first tap to the official statement: real processes, a real cut, a real SIGKILL."""
 
-import itertools
 import random
 import signal
 import sqlite3
@@ -19,7 +18,7 @@ from greentrip.methodology import Reason
 from greentrip.testing import Relay
 from greentrip.trip import CHINA_TIME
 from support.child_phone import PhoneDied, child_phone
-from support.server import ServerProcess, commute, phone, server_process
+from support.server import ServerProcess, commute, new_number, phone, server_process
 
 COMMUTE_MG = 2_517_120
 LEASE_S = 120
@@ -46,17 +45,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 @pytest.fixture
 def number() -> str:
     """The phone number of somebody new."""
-    return f"139{next(_NUMBERS):08}"
-
-
-_NUMBERS = itertools.count(1)
+    return new_number()
 
 
 @contextmanager
 def network_to(server: ServerProcess) -> Iterator[tuple[Relay, ServerProcess]]:
     """The network between phones and the server, and the server as they see it."""
     with Relay(int(server.url.rsplit(":", 1)[1])) as relay:
-        yield relay, replace(server, url=f"http://127.0.0.1:{relay.port}")
+        yield relay, replace(server, facts=server.facts | {"url": f"http://127.0.0.1:{relay.port}"})
 
 
 def reopened(folder: Path, seen: ServerProcess, later_s: float = 0.0) -> GreenTrip:
@@ -346,7 +342,7 @@ def test_two_phones_of_one_account(server: ServerProcess, number: str, tmp_path:
         assert one.account().balance_mg == two.account().balance_mg == 2 * COMMUTE_MG
         # Each keeps its own receipts only.
         assert one.receipt(evening.id) is None
-        with phone(server, tmp_path / "other", number="13800138001") as other:
+        with phone(server, tmp_path / "other") as other:
             assert other.account_id != one.account_id
             assert other.statement() == []
 

@@ -5,7 +5,7 @@ of stations we compute what the record of such a ride says, and count the pairs 
 anonymity set. All pairs are computed, in seconds: `RailTable` does for all what `Network.route` does for one pair,
 and the tests hold the two against each other.
 
-    python tests/privacy/station_pairs.py FOLDER REPORT.md      what `make privacy-report` calls
+    python tests/privacy/station_pairs.py FOLDER REPORT.md      what `make privacy` calls
 """
 
 import csv
@@ -299,7 +299,7 @@ def _report(
 TEXT = """\
 # What a metro record gives away: the station-pair attack
 
-Made by `make privacy-report` (`tests/privacy/station_pairs.py`); `tests/privacy/test_station_pairs.py` holds today's
+Made by `make privacy` (`tests/privacy/station_pairs.py`); `tests/privacy/test_station_pairs.py` holds today's
 record to limits. Do not edit by hand.
 
 Somebody holds one record with a rail leg, the public network and this software. Which pair of stations was it? For
@@ -334,7 +334,7 @@ Day, half-hour, the other legs of a trip and earlier trips of the same pseudonym
 what the attacker knows about a person.
 """
 
-_COLOURS = ("#1b7f4d", "#7a5195", "#b8c4bb", "#9aa9c7", "#5f7fb8", "#2f4b7c", "#d1495b")
+_COLOURS = ("#1b7f4d", "#7a5195", "#b8c4bb", "#9aa9c7", "#5f7fb8", "#2f4b7c", "#d1495b", "#111111")
 
 
 def _picture(rows: Mapping[str, Anonymity]) -> str:

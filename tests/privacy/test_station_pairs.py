@@ -112,7 +112,7 @@ def test_the_sets_are_counted_right():
 
 
 def test_the_report_is_written(tmp_path: Path):
-    """On the network that the SDK brings along; `make privacy-report` takes the real one."""
+    """On the network that the SDK brings along; `make privacy` takes the real one."""
     target = tmp_path / "docs" / "report.md"
     done = subprocess.run(
         [sys.executable, station_pairs.__file__, SAMPLE, target], capture_output=True, text=True, check=False
@@ -128,4 +128,4 @@ def test_the_committed_report_is_todays(placed: dict[Pair, Ride], provinces: dic
     report = (ROOT / "docs" / "explanation" / "privacy-station-pairs.md").read_text()
     found = station_pairs.today(placed, provinces)
     row = f"| {found.records:,} | {found.median:g} | {found.low} | {found.unique_percent:.2f} % |"
-    assert f"| today's record, pairs without a direction {row}" in report, "run `make privacy-report`"
+    assert f"| today's record, pairs without a direction {row}" in report, "run `make privacy`"

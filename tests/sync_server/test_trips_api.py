@@ -194,7 +194,7 @@ def test_another_persons_trip_is_not_seen(server: Served, device: Device, rows: 
 def _mixed_records(dice: random.Random) -> list[bytes]:
     """Some of everything, with much in common: overlaps, repeats, conflicts, days to come."""
     found: list[bytes] = []
-    for _ in range(30):
+    for _ in range(24):
         kind = dice.choice(["trip", "trip", "trip", "repeat", "conflict", "broken", "newer"])
         honest = record(day(dice.randint(-1, 1)), dice.randint(14, 18), bus(dice.randint(1, 9) * 1000, 31), dice=dice)
         earlier = dice.choice([one for one in found if b'"v":1' in one] or [honest.to_bytes()])
@@ -210,7 +210,7 @@ def _mixed_records(dice: random.Random) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_results_do_not_depend_on_how_batches_are_cut(server: Served, seed: int):
     dice = random.Random(seed)
     records = _mixed_records(dice)

@@ -46,8 +46,8 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
         "未识别进出站，本段不计减排量：下次请选择进站和出站",
     ),
     Reason.CARPOOL_UNCONFIRMED: (
-        "waits for the others in the car to confirm: show them the ticket",
-        "等待同乘人确认：请出示合乘凭证",
+        "nobody else in the car has confirmed this ride yet, so it earns nothing so far",
+        "尚无同乘人确认，本段暂不计减排量",
     ),
     Reason.CARPOOL_PEOPLE: (
         "a shared car counts with 2 to 9 people, driver included",
@@ -82,8 +82,8 @@ _NEEDS: dict[Mode, tuple[str, str]] = {
     ),
     Mode.RAIL: ("pick both stations, or stand near them", "请选择进站和出站，或在车站附近开始和结束"),
     Mode.CARPOOL: (
-        "leave recording on, and let the others confirm the ticket",
-        "请保持轨迹记录开启，并请同乘人确认合乘凭证",
+        "leave recording on; it counts once the others in the car have confirmed it",
+        "请保持轨迹记录开启；同乘人确认后计入",
     ),
 }
 

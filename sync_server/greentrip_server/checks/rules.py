@@ -39,8 +39,8 @@ RAIL_STEP_M = 10
 OTHER_STEP_M = 100
 """How distances are rounded where the methodology does not say: protocol, "A record"."""
 
-_STAFF_EN = "A member of staff will look at it; nothing is lost, and you can explain it in an appeal."
-_STAFF_ZH = "工作人员将核实；记录不会丢失，您也可以提交申诉说明情况。"
+_STAFF_EN = "A member of staff will look at it; nothing is lost."
+_STAFF_ZH = "工作人员将核实；记录不会丢失。"
 
 _MODES_ZH = {
     Mode.WALK: "步行",
@@ -265,9 +265,9 @@ def _leg_speed(context: Context, index: int) -> list[Outcome]:
                 "speed",
                 Severity.HOLD,
                 f"{what_en}: {_km(leg.distance_m)} in {leg.duration_min} min is faster than {kmh_max} km/h. "
-                f"{_STAFF_EN} If the mode was chosen wrongly, say so there.",
+                f"{_STAFF_EN} Choose the mode with care next time.",
                 f"{what_zh}：{leg.duration_min} 分钟内行进 {_km(leg.distance_m, '公里')}，快于每小时 {kmh_max} 公里。"
-                f"{_STAFF_ZH}如出行方式选择有误，请在申诉中说明。",
+                f"{_STAFF_ZH}下次请留意选择正确的出行方式。",
                 details={**details, "kmh_max": kmh_max},
             )
         ]
@@ -380,9 +380,8 @@ def check_equal_features(context: Context) -> list[Outcome]:
         Outcome(
             "equal_features",
             Severity.HOLD,
-            f"{accounts} other accounts recorded the very same track. {_STAFF_EN} If you travelled as a group, say "
-            "so there.",
-            f"另有 {accounts} 个账户记录了完全相同的轨迹。{_STAFF_ZH}如为结伴出行，请在申诉中说明。",
+            f"{accounts} other accounts recorded the very same track. {_STAFF_EN}",
+            f"另有 {accounts} 个账户记录了完全相同的轨迹。{_STAFF_ZH}",
             details=details,
         )
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 
 from greentrip.methodology import Methodology, bundled, bundled_ids, load
@@ -13,38 +14,46 @@ from greentrip_server.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Methodologies:
-    """All files that are known, sorted by reference."""
+    """All files that are known, sorted by reference. Those in `replaced` are known, and no longer official."""
 
     files: tuple[Methodology, ...]
+    replaced: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, folder: Path | None = None) -> Methodologies:
-        """The bundled files and those in `folder`. Raises `BadFile` for a broken one, `SettingsError` for a clash."""
-        found = [bundled(methodology_id) for methodology_id in bundled_ids()]
-        if folder is not None:
-            found += [load(path) for path in sorted(folder.glob("*.toml"))]
-        return cls.of(found)
+        """The bundled files and those in `folder`; one there replaces the bundled file of the same id.
+
+        Raises `BadFile` for a broken one, `SettingsError` for two that are official at once.
+        """
+        shipped = [bundled(methodology_id) for methodology_id in bundled_ids()]
+        own = [load(path) for path in sorted(folder.glob("*.toml"))] if folder else []
+        own_by_id = {file.id: file.reference for file in own}
+        # A copy of a bundled file is that file: it replaces nothing.
+        replaced = {file.reference for file in shipped if own_by_id.get(file.id, file.reference) != file.reference}
+        return cls.of([*shipped, *own], replaced)
 
     @classmethod
-    def of(cls, files: Iterable[Methodology]) -> Methodologies:
+    def of(cls, files: Iterable[Methodology], replaced: Collection[str] = ()) -> Methodologies:
         """These files. Two that would be official for one province and day cannot both be right."""
-        found = tuple(sorted({file.reference: file for file in files}.values(), key=lambda file: file.reference))
-        official = [file for file in found if file.issuance]
-        for index, one in enumerate(official):
-            for other in official[index + 1 :]:
-                if one.provinces & other.provinces and _overlap(one, other):
-                    raise SettingsError([f"{one.reference} and {other.reference} are in force at once in one province"])
-        return cls(found)
+        by_reference = {file.reference: file for file in files}
+        found = cls(tuple(by_reference[reference] for reference in sorted(by_reference)), frozenset(replaced))
+        for one, other in combinations(found._for_issuance(), 2):
+            if one.provinces & other.provinces and _overlap(one, other):
+                raise SettingsError([f"{one.reference} and {other.reference} are in force at once in one province"])
+        return found
 
     @property
     def provinces(self) -> frozenset[int]:
         """Where trips can be credited, whatever the day."""
-        return frozenset(code for file in self.files if file.issuance for code in file.provinces)
+        return frozenset(code for file in self._for_issuance() for code in file.provinces)
 
     def official(self, day: date, province: int) -> Methodology | None:
         """The file under which a trip of that day and province is credited, or None."""
-        fitting = (file for file in self.files if file.issuance and province in file.provinces and file.in_force(day))
+        fitting = (file for file in self._for_issuance() if province in file.provinces and file.in_force(day))
         return next(fitting, None)
+
+    def _for_issuance(self) -> list[Methodology]:
+        return [file for file in self.files if file.issuance and file.reference not in self.replaced]
 
 
 def _overlap(one: Methodology, other: Methodology) -> bool:

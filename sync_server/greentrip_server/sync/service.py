@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 from uuid import UUID
 
+import structlog
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, select
 
@@ -28,6 +29,8 @@ from greentrip_server.methodologies.service import Methodologies
 from greentrip_server.sync.models import SyncRequest, Trip, TripBytes
 
 PAGE_ROWS_MAX = 200
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ class _Intake:
             self._known[UUID(record.id)] = stored = self._store(record, line, digest)
             return result_of(stored)
         if known.line_sha256 != digest:
+            # Never by chance: somebody reuses ids, or a phone was copied. For staff, by hash: no place, no person.
+            _log.warning("conflict", kept=known.line_sha256, refused=digest)
             return {"id": record.id, "sha256": digest, "status": "conflict", "state": "conflict", "rules": [_CONFLICT]}
         self._judge.again(known)
         return {**result_of(known), "duplicate": True}
@@ -346,8 +351,8 @@ def _said(error: RecordUnsupported) -> JsonValue:
 _CONFLICT: JsonValue = {
     "rule": "conflict",
     "severity": "reject",
-    "en": "another record has this id; the first one stays: nothing to do, staff will look",
-    "zh": "该编号已有另一条记录，以先到者为准：无需操作，工作人员会处理",
+    "en": "another record has this id; the first one stays, and this one does not count",
+    "zh": "该编号已有另一条记录，以先到者为准；本条不计入",
 }
 
 
