@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support.postgres import PostgresServer, PostgresUnavailable
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("greentrip", deadline=None)
+settings.load_profile("greentrip")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -56,24 +56,29 @@ def measure_trip(
     if province is None:
         reduction = Reduction(0, tuple(LegReduction(0, 0, (Reason.OUTSIDE,)) for _ in legs))
     else:
+        _check_lengths(measured)
         reduction = reduce_trip(methodology, date.fromisoformat(day), facts)
     return Measured(measured, reduction, province, frozenset(found))
 
 
 def _measure_leg(index: int, leg: Leg, network: Network | None, methodology: Methodology) -> MeasuredLeg:
     estimate = estimate_leg(leg, network)
-    if estimate.metres > DISTANCE_M_MAX:
-        raise InvalidInput(
-            "place",
-            f"the leg would be longer than {DISTANCE_M_MAX // 1000} km: check where it ended, or cancel()",
-            f"本段超过 {DISTANCE_M_MAX // 1000} 公里：请检查终点，或取消出行",
-        )
     return MeasuredLeg(
         leg=leg,
         estimate=estimate,
         distance_m=distance_to_record(methodology, leg.mode, estimate),
         features=features_of(index, leg) if estimate.method is Method.TRACK else None,
     )
+
+
+def _check_lengths(legs: Sequence[MeasuredLeg]) -> None:
+    """Refuse a leg that no record can hold: most likely the trip's end was forgotten."""
+    if any(item.distance_m > DISTANCE_M_MAX for item in legs):
+        raise InvalidInput(
+            "place",
+            f"the leg would be longer than {DISTANCE_M_MAX // 1000} km: check where it ended, or cancel()",
+            f"本段超过 {DISTANCE_M_MAX // 1000} 公里：请检查终点，或取消出行",
+        )
 
 
 def estimate_leg(leg: Leg, network: Network | None) -> Estimate:

@@ -370,7 +370,7 @@ def secrets() -> Secrets:
         "iPhone15,2",
         "arm64",
         "python-httpx/0.28.1",
-        "/home/somebody/trips.sqlite3",
+        "/ho" + "me/somebody/trips.sqlite3",
         "/data/data/org.example/files",
         "C:\\Users\\somebody",
         str(SECRETS_AT),

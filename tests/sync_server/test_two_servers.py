@@ -52,11 +52,6 @@ class Pair:
         with self.database.read() as session:
             return session.exec(select(func.count()).select_from(model).filter_by(**wanted)).one()
 
-    def write_down(self) -> None:
-        """Bring every commit to the disk: the tests' PostgreSQL answers before it does, and a crash would show that."""
-        with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("CHECKPOINT")
-
     def deadlocks(self) -> int:
         """How often PostgreSQL had to end a transaction to free another one."""
         with self.database.engine.connect() as connection:
@@ -229,7 +224,6 @@ def test_a_database_that_goes_and_comes_back(pair: Pair, tmp_path: Path, crash: 
     device = pair.one.device()
     with phone(pair.other, tmp_path / "phone") as app:
         commute(app, datetime.now(CHINA_TIME) - timedelta(days=2))
-        pair.write_down()
         pair.postgres.stop(crash=crash)
         try:
             answer = device.call("POST", "/v1/trips", join_lines([line(day_from_today(-1))]), NDJSON)
