@@ -19,6 +19,7 @@ from greentrip.recorder import check_mode
 from greentrip.replay import RecordedTrack, move, read_tracks
 from greentrip.signing import new_seed, signer_of
 from greentrip.table import table, width
+from greentrip.trip import CHINA_TIME
 from greentrip.wire import base64url
 
 DAY_S = 86_400
@@ -32,7 +33,9 @@ _WORDS = {
         "head": ("track", "mode", "km", "method", "interval km", "grams", "note"),
         "trips": ("day", "legs", "km", "grams", "state", "official g", "why"),
         "entries": ("time", "entry", "grams", "balance g"),
-        "skipped": "not a mode of the programme",
+        "skipped": "not a mode of the programme: --mode takes it as one",
+        "no_mode": "the file names no mode: pass --mode",
+        "cancelled": "the trip in progress was forgotten",
         "sum": "{n} tracks recorded, {g} g on the phone",
         "sent": "sync: {settled}; {left} left; {why}",
         "code": "code: ",
@@ -45,7 +48,9 @@ _WORDS = {
         "head": ("轨迹", "方式", "公里", "方法", "区间 公里", "克", "说明"),
         "trips": ("日期", "出行段", "公里", "克", "状态", "核定 克", "说明"),
         "entries": ("时间", "记录", "克", "余额 克"),
-        "skipped": "不属于本方法学的出行方式",
+        "skipped": "不属于本方法学的出行方式：可用 --mode 指定",
+        "no_mode": "文件未注明出行方式：请指定 --mode",
+        "cancelled": "已放弃进行中的出行",
         "sum": "已记录 {n} 条轨迹，手机端估算 {g} 克",
         "sent": "同步：{settled}；剩余 {left}；{why}",
         "code": "验证码：",
@@ -67,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GreenTripError as error:
         print(error.message(options.lang), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # The reader (head, less) has seen enough; a second error at exit would only confuse.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -111,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         ("sync", _sync, "send what waits"),
         ("trips", _trips, "list the finished trips of --folder"),
         ("account", _account, "show the account's balance and statement"),
+        ("cancel", _cancel, "forget the trip in progress, for example after a replay was killed"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(run=run)
@@ -122,9 +130,11 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--network", type=Path, help="folder with stations.csv and edges.csv (default: the sample)")
         if name == "replay":
             verb.add_argument("files", nargs="+", type=Path, metavar="FILE", help="GPX or JSON lines, plain or .gz")
-            verb.add_argument("--mode", choices=tuple(Mode), help="the mode of tracks that do not name one")
+            verb.add_argument(
+                "--mode", choices=[mode.value for mode in Mode], help="the mode of tracks that name none of ours"
+            )
             verb.add_argument("--user", help="only the tracks of this user")
-            verb.add_argument("--limit", type=int, default=0, help="at most so many tracks (0: all)")
+            verb.add_argument("--limit", type=_count, default=0, help="at most so many tracks (0: all)")
             verb.add_argument("--move-to", metavar="LAT,LON", help="let each track begin here; metres are kept")
             verb.add_argument(
                 "--recent", action="store_true", help="move times by whole days so that the newest is yesterday"
@@ -133,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--phone", required=True, help="the phone number that gets the code")
             verb.add_argument("--code", help="the code, when it is known already (default: asked for)")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -160,14 +177,12 @@ def _replay(options: argparse.Namespace) -> int:
 def _record(green: GreenTrip, track: RecordedTrack, options: argparse.Namespace) -> dict[str, object]:
     """Play one track through the recorder; a track that cannot be recorded costs its neighbours nothing."""
     row: dict[str, object] = {"track": track.name, "mode": track.original_mode}
-    mode = track.mode or (check_mode(options.mode) if options.mode and not track.original_mode else None)
+    mode = track.mode or (check_mode(options.mode) if options.mode else None)
     if mode is None:
-        return {**row, "note": _WORDS[options.lang]["skipped"]}
+        return {**row, "note": _WORDS[options.lang]["skipped" if track.original_mode else "no_mode"]}
     try:
         view = play(green, track, mode)
     except InvalidInput as error:
-        if green.active is not None:
-            green.cancel()
         return {**row, "mode": mode, "note": error.message(options.lang)}
     leg = view.legs[0]
     return {
@@ -187,9 +202,15 @@ def play(green: GreenTrip, track: RecordedTrack, mode: Mode) -> TripView:
     """Record a track fix by fix, at its own times; the record is flagged as a replay."""
     first, last = track.fixes[0], track.fixes[-1]
     green.start(mode, first.point, at=first.at, replayed=True)
-    for fix in track.fixes:
-        green.fix(fix.point, at=fix.at, accuracy_m=fix.accuracy_m, mock=fix.mock)
-    return green.finish(last.point, at=max(last.at, first.at))
+    try:
+        for fix in track.fixes:
+            green.fix(fix.point, at=fix.at, accuracy_m=fix.accuracy_m, mock=fix.mock)
+        return green.finish(last.point, at=max(last.at, first.at))
+    except BaseException:
+        # Also for Ctrl-C: a half-played track must not stand in the way of the next one.
+        if green.active is not None:
+            green.cancel()
+        raise
 
 
 def _placed(track: RecordedTrack, to: str | None, days: int) -> RecordedTrack:
@@ -210,7 +231,13 @@ def track_point(text: str) -> Point:
 
 def _days_to_yesterday(tracks: Sequence[RecordedTrack]) -> int:
     newest = max((fix.at for track in tracks for fix in track.fixes), default=0.0)
-    return int((time.time() - DAY_S - newest) // DAY_S)
+    return days_between(newest, time.time()) - 1
+
+
+def days_between(one: float, other: float) -> int:
+    """Local days (UTC+8) from one Unix time to another."""
+    first, last = (datetime.fromtimestamp(at, CHINA_TIME).date() for at in (one, other))
+    return (last - first).days
 
 
 def _with_results(rows: list[dict[str, object]], green: GreenTrip) -> list[dict[str, object]]:
@@ -276,6 +303,13 @@ def _enrol(options: argparse.Namespace) -> int:
                 return 1
         account = green.enrol(code, {"location": "1", "sync": "1"})
     print(json.dumps({"account": account}) if options.json else str(words["enrolled"]).format(account=account))
+    return 0
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    with _open(options, None) as green:
+        green.cancel()
+    print(json.dumps({"cancelled": True}) if options.json else _WORDS[options.lang]["cancelled"])
     return 0
 
 

@@ -30,6 +30,7 @@ from greentrip.recorder import (
     active_trip,
     check_mode,
     check_switch,
+    checked_fix,
     legs_of,
     place_to_json,
     stamp,
@@ -37,7 +38,7 @@ from greentrip.recorder import (
 from greentrip.remote import Remote, check_root_key, field_of
 from greentrip.secrets_store import FileSecrets, SecretStore
 from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of
-from greentrip.store import Receipt, State, Store
+from greentrip.store import Mark, Receipt, State, Store
 from greentrip.sync import Sender, Stop, SyncReport
 from greentrip.trip import Fix, Flag, Mode, Place, Point, Station
 from greentrip.views import Account, Entry, Stats, TripView, summary_of, view_of
@@ -46,7 +47,6 @@ from greentrip.wire import base64url
 if TYPE_CHECKING:
     import httpx
 
-ACCURACY_M_MAX = 100_000.0
 PAGES_MAX = 1_000
 SYNC_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
@@ -125,7 +125,10 @@ class GreenTrip:
         with self._ready():
             if self._store.events():
                 raise TripRunning
-            self._append(START, None, at, mode=check_mode(mode), place=self._place(at_place), replayed=replayed)
+            # UUIDv4, from the system's random source: a time-ordered id would tell the minute.
+            trip_id = str(uuid.uuid4())
+            body = {"trip": trip_id, "mode": check_mode(mode), "replayed": replayed}
+            self._append(START, None, at, place=self._place(at_place), **body)
             self._alive = True
 
     def switch(
@@ -170,14 +173,14 @@ class GreenTrip:
         accuracy_m: float | None = None,
         mock: bool = False,
     ) -> None:
-        """Add a position to the trip in progress. `accuracy_m`: 68 % radius; `mock`: what the system says of it."""
+        """Add a position to the trip in progress. `accuracy_m`: 68 % radius; `mock`: what the system says of it.
+
+        Hand over every position as the system gives it: a negative accuracy marks an invalid one (iOS), a satellite's
+        time may be ahead of a slow clock. What cannot be used is left out when the trip is measured.
+        """
         with self._ready():
             events = self._running()
-            if accuracy_m is not None and not 0 <= accuracy_m <= ACCURACY_M_MAX:
-                raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not 0..{ACCURACY_M_MAX:.0f} metres", "精度不正确")
-            # A late fix may carry a time before the last event, so it is not compared with that.
-            at_s, _, _ = stamp(self._clock, events[-1] if at is None else None, at)
-            self._store.append_fix(Fix(point, at_s, accuracy_m, mock))
+            self._store.append_fix(checked_fix(self._clock, events[-1], point, at, accuracy_m, mock))
 
     def resume(self) -> ActiveTrip:
         """Go on with a trip that was interrupted; the time in between is marked as a gap."""
@@ -205,23 +208,16 @@ class GreenTrip:
         when something about it cannot be right.
         """
         with self._ready():
-            events = self._running()
-            fixes = self._store.fixes()
-            if at_place is None:
-                if not fixes:
-                    raise InvalidInput(
-                        "place", "no fix was recorded: say where the trip ended", "没有轨迹点：请指定终点"
-                    )
-                newest = max(fixes, key=lambda fix: fix.at)
-                place: Place = newest.point
-                # Not compared with the wall clock, which may have jumped back since.
-                ended_at = max(newest.at, events[-1].at) if at is None else stamp(self._clock, events[-1], at)[0]
-            else:
-                place = self._place(at_place)
-                ended_at, _, _ = stamp(self._clock, events[-1], at)
-            legs = legs_of(events, fixes, place, ended_at, changes)
-            measured = measure_trip(legs, self._network, self._methodology, self._flags(events))
-            return self._commit(measured)
+            # Another process may record into the same trip: what it added meanwhile is measured too.
+            while True:
+                mark = self._store.mark()
+                events, fixes = self._running(), self._store.fixes()
+                place, ended_at = self._end(events, fixes, at_place, at)
+                legs = legs_of(events, fixes, place, ended_at, changes)
+                measured = measure_trip(legs, self._network, self._methodology, self._flags(events))
+                trip = self._commit(str(events[0].body["trip"]), measured, mark)
+                if trip is not None:
+                    return trip
 
     def cancel(self) -> None:
         """Forget the trip in progress."""
@@ -251,17 +247,16 @@ class GreenTrip:
             for trip in self._store.trips():
                 for rule in view_of(trip).rules:
                     rules[rule.id] = rules.get(rule.id, 0) + 1
-            open_states = (State.PENDING, State.LEASED)
-            exits = {str(state): count for state, count in states.items() if state not in open_states}
-            if tallies.get("refused"):
-                exits["refused"] = tallies["refused"]
+            under_way = (State.PENDING, State.LEASED)
+            not_final = (*under_way, State.HELD, State.UNSUPPORTED)
             return Stats(
                 recorded=tallies.get("recorded", 0) + tallies.get("local", 0),
                 local=tallies.get("local", 0),
                 cancelled=tallies.get("cancelled", 0),
-                waiting=sum(states.get(state, 0) for state in open_states),
+                waiting=sum(states.get(state, 0) for state in under_way),
                 states=states,
-                exits=exits,
+                exits={state: count for state, count in states.items() if state not in not_final},
+                refused=tallies.get("refused", 0),
                 rules=rules,
             )
 
@@ -418,10 +413,23 @@ class GreenTrip:
         resumed = {Flag.GAP} if any(event.kind == RESUME for event in events) or not self._alive else set()
         return frozenset(resumed | ({Flag.REPLAY} if events[0].body.get("replayed") else set()))
 
-    def _commit(self, measured: Measured) -> TripView:
-        # UUIDv4, from the system's random source: a time-ordered id would tell the minute.
+    def _end(
+        self, events: Sequence[Event], fixes: Sequence[Fix], at_place: Place | str | None, at: datetime | float | None
+    ) -> tuple[Place, float]:
+        """Where and when a trip ends; without a place at its last fix."""
+        if at_place is not None:
+            return self._place(at_place), stamp(self._clock, events[-1], at)[0]
+        if not fixes:
+            raise InvalidInput("place", "no fix was recorded: say where the trip ended", "没有轨迹点：请指定终点")
+        newest = max(fixes, key=lambda fix: fix.at)
+        # Not compared with the wall clock, which may have jumped back since.
+        last_at = max(newest.at, events[-1].at)
+        return newest.point, last_at if at is None else stamp(self._clock, events[-1], at)[0]
+
+    def _commit(self, trip_id: str, measured: Measured, mark: Mark) -> TripView | None:
+        """The finished trip, or None when it went on since the mark."""
         trip = MeasuredTrip(
-            id=str(uuid.uuid4()),
+            id=trip_id,
             legs=measured.legs,
             province=measured.province or 0,
             methodology=self._methodology.reference,
@@ -431,7 +439,9 @@ class GreenTrip:
         record, evidence = desensitise(trip)
         line = record.to_bytes() if measured.province is not None else None
         try:
-            self._store.commit_trip(trip.id, round(self._clock.now() * 1000), summary_of(measured), evidence, line)
+            recorded_ms = round(self._clock.now() * 1000)
+            if not self._store.commit_trip(trip.id, recorded_ms, summary_of(measured), evidence, line, mark):
+                return None
         except StorageError:
             self._store.count_quietly("refused")
             raise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import httpx
 
 CONNECT_TIMEOUT_S = 5.0
+TIMEOUT_S_MIN = 0.05
+GRACE_S = 0.05
+"""What httpx's own timeout gets to speak first: its error says more."""
 USER_AGENT = "greentrip"
 """No version and no device: every phone looks alike."""
 
@@ -71,27 +75,34 @@ class Http:
         self._client: httpx.Client | None = None
 
     def send(self, method: str, target: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
-        """The server's answer. Raises `Unreachable` when there is none that can be read within the time."""
+        """The server's answer. Raises `Unreachable` when there is none that can be read within the time.
+
+        httpx's own limits begin anew with every byte that drips in, also within a header; so the exchange runs in a
+        thread that is left behind when the time is up, and ends with its connection.
+        """
         import httpx  # heavy, and not needed to record a trip
 
-        timeout_s = max(0.05, timeout_s)
-        latest = time.monotonic() + timeout_s
-        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+        timeout_s = max(TIMEOUT_S_MIN, timeout_s)
+        answered: SimpleQueue[Answer | BaseException] = SimpleQueue()
+        client = self._open()
+
+        def exchange() -> None:
+            try:
+                answered.put(_exchange(client, method, self._server + target, body, headers, timeout_s))
+            except BaseException as error:  # whatever it is belongs to the caller
+                answered.put(error)
+
+        Thread(target=exchange, name="greentrip-http", daemon=True).start()
         try:
-            with self._open().stream(
-                method, self._server + target, content=body, headers=dict(headers), timeout=timeout
-            ) as response:
-                received = bytearray()
-                for chunk in response.iter_bytes():
-                    received += chunk
-                    # httpx's own limit begins anew with every byte that drips in.
-                    if time.monotonic() > latest:
-                        raise Unreachable(f"an answer of over {timeout_s:.0f} s")
-                    if len(received) > ANSWER_BYTES_MAX:
-                        raise Unreachable(f"an answer over {ANSWER_BYTES_MAX} bytes")
-                return Answer(response.status_code, dict(response.headers), bytes(received))
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise Unreachable(type(error).__name__) from error
+            outcome = answered.get(timeout=timeout_s + GRACE_S)
+        except Empty:
+            self.close()
+            raise Unreachable(f"no answer within {timeout_s:.0f} s") from None
+        if isinstance(outcome, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError):
+            raise Unreachable(type(outcome).__name__) from outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def _open(self) -> httpx.Client:
         if self._client is None:
@@ -111,3 +122,18 @@ class Http:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _exchange(
+    client: httpx.Client, method: str, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+) -> Answer:
+    import httpx
+
+    timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+    with client.stream(method, url, content=body, headers=dict(headers), timeout=timeout) as response:
+        received = bytearray()
+        for chunk in response.iter_bytes():
+            received += chunk
+            if len(received) > ANSWER_BYTES_MAX:
+                raise Unreachable(f"an answer over {ANSWER_BYTES_MAX} bytes")
+        return Answer(response.status_code, dict(response.headers), bytes(received))

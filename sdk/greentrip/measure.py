@@ -83,6 +83,12 @@ def _check_lengths(legs: Sequence[MeasuredLeg]) -> None:
 
 def estimate_leg(leg: Leg, network: Network | None) -> Estimate:
     """The best distance there is: the rail network, else the track, else the end points."""
+    if leg.changes and (leg.mode is not Mode.RAIL or network is None):
+        raise InvalidInput(
+            "changes",
+            "are for rail legs on a network: leave them out, or pass network= to open()",
+            "仅用于已加载线网的轨道交通出行段",
+        )
     if leg.mode is Mode.RAIL and network is not None:
         start, end = station_of(leg.start, network), station_of(leg.end, network)
         if start is not None and end is not None and start != end:

@@ -5,6 +5,7 @@ The trip in progress is a list of events on disk, so it survives the death of th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ FUTURE_S_MAX = 300
 """A time given by the app may be ahead of the phone's clock by this much."""
 TRIP_HOURS_MAX = 24
 CHANGES_MAX = 8
+AT_S_MAX = 253_402_300_799
+"""The end of the year 9999: what a datetime holds."""
 
 START, SWITCH, CHANGE, RESUME = "start", "switch", "change", "resume"
 
@@ -67,17 +70,40 @@ def stamp(clock: Clock, last: Event | None, at: datetime | float | None) -> tupl
     return clock.now(), monotonic, boot
 
 
+def checked_fix(
+    clock: Clock, last: Event, point: object, at: datetime | float | None, accuracy_m: object, mock: bool
+) -> Fix:
+    """A fix as the system gave it. Raises `InvalidInput` for what is no position at all."""
+    if not isinstance(point, Point):
+        raise InvalidInput("point", f"{point!r} is not a Point: pass Point(lat, lon)", "应为坐标点 Point(lat, lon)")
+    if accuracy_m is not None and (isinstance(accuracy_m, bool) or not isinstance(accuracy_m, int | float)):
+        raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not a number of metres", "应为以米为单位的数值")
+    if accuracy_m is not None and not math.isfinite(accuracy_m):
+        raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not a number of metres", "应为以米为单位的数值")
+    now_s = stamp(clock, last, None)[0]
+    # A late fix may carry a time before the last event. One from the future was made by a clock that is ahead of ours
+    # (a satellite's, of a slow phone): it counts from when it came, or it would fall out of its trip.
+    at_s = now_s if at is None else min(_seconds(at), now_s)
+    return Fix(point, at_s, accuracy_m, bool(mock))
+
+
 def _given(clock: Clock, last: Event | None, at: object) -> float:
+    at_s = _seconds(at)
+    if at_s > clock.now() + FUTURE_S_MAX:
+        raise InvalidInput("at", "lies in the future", "时间在未来")
+    if last is not None and at_s < last.at:
+        raise InvalidInput("at", "the end lies before the start", "结束时间早于开始时间")
+    return at_s
+
+
+def _seconds(at: object) -> float:
+    """Unix seconds of an aware datetime or a number."""
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise InvalidInput("at", "names no zone: pass an aware datetime", "缺少时区：请传入带时区的时间")
         at = at.timestamp()
-    if isinstance(at, bool) or not isinstance(at, int | float) or not at >= 0:
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= AT_S_MAX:
         raise InvalidInput("at", f"{at!r} is not a time", f"{at!r} 不是有效时间")
-    if at > clock.now() + FUTURE_S_MAX:
-        raise InvalidInput("at", "lies in the future", "时间在未来")
-    if last is not None and at < last.at:
-        raise InvalidInput("at", "the end lies before the start", "结束时间早于开始时间")
     return float(at)
 
 
@@ -178,6 +204,8 @@ def _changes(event: Event) -> list[str] | None:
 
 
 def _checked_changes(changes: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(changes, str) or not all(isinstance(name, str) for name in changes):
+        raise InvalidInput("changes", "must be a list of station names", "应为站名列表")
     if len(changes) > CHANGES_MAX:
         raise InvalidInput("changes", f"more than {CHANGES_MAX}", f"换乘超过 {CHANGES_MAX} 次")
     return tuple(changes)

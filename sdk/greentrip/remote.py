@@ -15,7 +15,7 @@ from greentrip.http import Answer, Http
 from greentrip.signing import KEY_BYTES, Signer, thumbprint
 from greentrip.signing.jws import BadToken
 from greentrip.store import Receipt, Store
-from greentrip.trust import KeyList, RequestClaims, open_key_list, open_receipt, signer_id
+from greentrip.trust import KeyList, RequestClaims, open_kept_receipt, open_key_list, open_receipt, signer_id
 from greentrip.trust import sign_request as sign
 from greentrip.wire import (
     NDJSON,
@@ -29,6 +29,7 @@ from greentrip.wire import (
 )
 
 KEYS_TARGET = "/.well-known/greentrip-keys"
+TRIPS_TARGET = "/v1/trips"
 PROBLEM = "application/problem+json"
 CALL_TIMEOUT_S = 20.0
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -51,10 +52,12 @@ def check_root_key(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An answer together with the request digest that a receipt must name."""
+    """An answer, what the phone signed to get it (its receipt must repeat that), and the end of the time for both."""
 
     answer: Answer
-    request_digest: str
+    claims: RequestClaims
+    deadline: float
+    """By the clock's `monotonic`."""
 
 
 class Remote:
@@ -77,10 +80,11 @@ class Remote:
     def call(
         self, method: str, target: str, body: bytes = b"", *, media_type: str = "", timeout_s: float = CALL_TIMEOUT_S
     ) -> Call:
-        """A signed call. Told that the clock is off, it learns the offset and repeats once."""
-        call = self._call_once(method, target, body, media_type, timeout_s)
+        """A signed call. Told that the clock is off, it learns the offset and repeats once within the same time."""
+        deadline = self._clock.monotonic() + timeout_s
+        call = self._call_once(method, target, body, media_type, deadline)
         if problem_kind(call.answer) == "clock" and self._learn_offset(call):
-            call = self._call_once(method, target, body, media_type, timeout_s)
+            call = self._call_once(method, target, body, media_type, deadline)
         return call
 
     def fetch(self, method: str, target: str, body: bytes = b"") -> dict[str, object]:
@@ -105,9 +109,8 @@ class Remote:
         try:
             at = open_receipt(
                 token,
-                self._keys_for(token),
-                device=self.device,
-                request_digest=call.request_digest,
+                self._keys_for(token, call.deadline),
+                call.claims,
                 digest=body_digest(call.answer.body, ndjson=ndjson),
             )
         except BadToken as error:
@@ -127,10 +130,12 @@ class Remote:
         if keys is None:
             raise Untrusted("no key list is kept")
         try:
-            return open_receipt(
+            return open_kept_receipt(
                 receipt.jws,
                 keys,
                 device=receipt.device,
+                method="POST",
+                target=TRIPS_TARGET,
                 request_digest=digest_of(receipt.request_lines),
                 digest=digest_of(receipt.answer_lines),
             )
@@ -141,7 +146,7 @@ class Remote:
         """The time by the phone's clock, corrected by what the last verified answer taught."""
         return int(self._clock.now()) + int(self._store.get("clock_offset_s") or 0)
 
-    def _call_once(self, method: str, target: str, body: bytes, media_type: str, timeout_s: float) -> Call:
+    def _call_once(self, method: str, target: str, body: bytes, media_type: str, deadline: float) -> Call:
         if self.signer is None:
             raise NotEnrolled
         digest = body_digest(body, ndjson=media_type == NDJSON)
@@ -149,7 +154,8 @@ class Remote:
         headers = {SIGNATURE_HEADER: sign(self.signer, claims)}
         if media_type:
             headers["Content-Type"] = media_type
-        return Call(self._http.send(method, target, body, headers, timeout_s), digest)
+        answer = self._http.send(method, target, body, headers, deadline - self._clock.monotonic())
+        return Call(answer, claims, deadline)
 
     def _learn_offset(self, call: Call) -> bool:
         """Whether the server's signed time explains the refusal."""
@@ -159,7 +165,7 @@ class Remote:
             return False
         return True
 
-    def _keys_for(self, token: str) -> KeyList:
+    def _keys_for(self, token: str, deadline: float) -> KeyList:
         """The key list that knows the token's signer: the stored one, else a fresh one."""
         stored = self._stored_keys()
         try:
@@ -168,7 +174,7 @@ class Remote:
             raise Untrusted(str(error)) from None
         if stored is not None and stored.find(kid) is not None:
             return stored
-        answer = self._http.send("GET", KEYS_TARGET, b"", {}, CALL_TIMEOUT_S)
+        answer = self._http.send("GET", KEYS_TARGET, b"", {}, deadline - self._clock.monotonic())
         if answer.status != 200:
             raise Unreachable(f"no key list, HTTP {answer.status}")
         try:

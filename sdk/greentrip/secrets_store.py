@@ -39,3 +39,14 @@ class FileSecrets:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(target)
+        if os.name == "posix":  # Windows opens no folders
+            _flush_folder(self._folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Put the names in a folder on disk: a rename is lost in a power cut without it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -19,9 +19,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from greentrip.errors import InvalidInput, QueueFull, StorageError, StorageFull, StorageNewer
+from greentrip.errors import InvalidInput, NoTrip, QueueFull, StorageError, StorageFull, StorageNewer, TripRunning
 from greentrip.record import Evidence
-from greentrip.recorder import Event
+from greentrip.recorder import START, Event
 from greentrip.trip import Fix, Point
 from greentrip.wire import sha256_hex
 
@@ -47,6 +47,15 @@ class State(StrEnum):
     """Its bytes no longer match their hash: set aside, never sent."""
     LOCAL = "local"
     """Recorded and explained, but not sent: outside the programme."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a trip in progress has come: the number of its events and fixes, and its first event."""
+
+    events: int
+    fixes: int
+    first: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,10 @@ class Store:
         self._lock = threading.RLock()
         with ExitStack() as opened, _typed_errors():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Places are for the owner only, whatever the folder allows; the WAL inherits it. A file that is there is
+            # not opened: to close it would drop the locks of this process's other stores.
+            with suppress(FileExistsError):
+                path.touch(0o600, exist_ok=False)
             self._durable = opened.enter_context(closing(_connect(path, "FULL")))
             self._quick = opened.enter_context(closing(_connect(path, "NORMAL")))
             self._migrate()
@@ -141,9 +154,22 @@ class Store:
     # The trip in progress
 
     def append_event(self, event: Event) -> None:
-        """Put a step of the trip in progress on disk."""
+        """Put a step of the trip in progress on disk. Raises `TripRunning` for a second start, `NoTrip` without one.
+
+        Asked here, under the write lock: another process may have started or finished a trip meanwhile.
+        """
         with self._write() as db:
+            running = _scalar(db, "SELECT count(*) FROM event") > 0
+            if running and event.kind == START:
+                raise TripRunning
+            if not running and event.kind != START:
+                raise NoTrip
             _insert_event(db, event)
+
+    def mark(self) -> Mark:
+        """How far the trip in progress has come; `commit_trip` refuses one that went on since."""
+        ((events, fixes, first),) = self._read(_MARK)
+        return Mark(events, fixes, first)
 
     def events(self) -> list[Event]:
         """The steps of the trip in progress, in order; empty when there is none."""
@@ -157,7 +183,13 @@ class Store:
             (count,) = self._quick.execute("SELECT coalesce(max(seq), 0) FROM fix").fetchone()
             if count >= FIXES_A_TRIP_MAX:
                 raise InvalidInput("fix", f"more than {FIXES_A_TRIP_MAX} fixes: finish()", "轨迹点过多：请结束出行")
-            self._quick.execute("INSERT INTO fix (at, lat, lon, accuracy_m, mock) VALUES (?, ?, ?, ?, ?)", row)
+            added = self._quick.execute(
+                "INSERT INTO fix (at, lat, lon, accuracy_m, mock)"
+                " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM event)",
+                row,
+            ).rowcount
+            if not added:
+                raise NoTrip  # another process finished it
 
     def fixes(self) -> list[Fix]:
         """The fixes of the trip in progress, as they came."""
@@ -182,11 +214,22 @@ class Store:
     # Finished trips and their records
 
     def commit_trip(
-        self, trip_id: str, recorded_ms: int, summary: Mapping[str, object], evidence: Evidence, line: bytes | None
-    ) -> None:
-        """End the trip in progress: trip, record, hash and queue entry in one transaction, on disk before returning."""
+        self,
+        trip_id: str,
+        recorded_ms: int,
+        summary: Mapping[str, object],
+        evidence: Evidence,
+        line: bytes | None,
+        mark: Mark | None = None,
+    ) -> bool:
+        """End the trip in progress: trip, record, hash and queue entry in one transaction, on disk before returning.
+
+        With a `mark`: False, and nothing is done, when the trip went on or was finished since; look at it again.
+        """
         levels = [zlib.compress(level) for level in evidence.levels]
         with self._write() as db:
+            if mark is not None and Mark(*db.execute(_MARK).fetchone()) != mark:
+                return False
             if line is not None and _scalar(db, "SELECT count(*) FROM queue WHERE state = 'pending'") >= QUEUE_ROWS_MAX:
                 raise QueueFull(QUEUE_ROWS_MAX)
             db.execute(
@@ -203,6 +246,7 @@ class Store:
                     raise StorageError("the record did not read back as written", "记录写入校验失败")
             _count(db, "recorded" if line is not None else "local")
             _clear_trip(db)
+        return True
 
     def trips(self) -> list[TripRow]:
         """Every finished trip, newest first."""
@@ -392,6 +436,10 @@ def _typed_errors() -> Iterator[None]:
         ) from error
 
 
+_MARK = (
+    "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM fix),"
+    " (SELECT at || body FROM event ORDER BY seq LIMIT 1)"
+)
 _TRIPS = (
     "SELECT trip.id, summary, coalesce(state, 'local'), line, result_line FROM trip"
     " LEFT JOIN queue ON queue.id = trip.id"

@@ -15,13 +15,12 @@ from greentrip import retry
 from greentrip.clock import Clock
 from greentrip.errors import NotEnrolled, Unreachable, Untrusted
 from greentrip.http import Answer
-from greentrip.remote import Call, Remote, line_hashes, problem_of
+from greentrip.remote import TRIPS_TARGET, Call, Remote, line_hashes, problem_of
 from greentrip.retry import RetryState, Verdict
 from greentrip.store import QueuedRecord, Receipt, Settlement, State, Store
 from greentrip.trip import CHINA_TIME
 from greentrip.wire import BATCH_BYTES_MAX, BATCH_LINES_MAX, NDJSON, RECEIPT_HEADER, join_lines, split_lines
 
-TRIPS_TARGET = "/v1/trips"
 LEASE_S = 120.0
 REQUEST_TIMEOUT_S = 30.0
 ASK_AGAIN_S = 24 * 3600.0

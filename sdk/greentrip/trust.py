@@ -7,6 +7,7 @@ it stays the same behind proxies and new host names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -151,19 +152,37 @@ def open_request(token: str, public_key: bytes) -> RequestClaims:
     return RequestClaims(found["aud"], found["sub"], found["htm"], found["htu"], iat, found["digest"])
 
 
-def sign_receipt(signer: Signer, *, device: str, request_digest: str, digest: str, at: datetime) -> str:
-    """The value of the `Greentrip-Receipt` header: these answer lines belong to that request of that device."""
-    payload: dict[str, JsonValue] = {
-        "sub": device,
-        "request": request_digest,
+def sign_receipt(signer: Signer, answered: RequestClaims, *, digest: str, at: datetime) -> str:
+    """The value of the `Greentrip-Receipt` header: these answer lines belong to that call of that device."""
+    return sign(signer, {**_receipt_parts(answered, digest), "at": rfc3339(at)})
+
+
+def open_receipt(token: str, keys: KeyList, answered: RequestClaims, *, digest: str) -> datetime:
+    """The time of a receipt that fits the call and the answer lines. Raises `BadToken`, naming the part."""
+    return _open_receipt(token, keys, _receipt_parts(answered, digest))
+
+
+def open_kept_receipt(
+    token: str, keys: KeyList, *, device: str, method: str, target: str, request_digest: str, digest: str
+) -> datetime:
+    """As `open_receipt`, later, for one who kept the lines but not the second of the call: `iat` is not compared."""
+    parts = {"sub": device, "htm": method, "htu": target, "request": request_digest, "digest": digest}
+    return _open_receipt(token, keys, parts)
+
+
+def _receipt_parts(answered: RequestClaims, digest: str) -> dict[str, JsonValue]:
+    """What a receipt says, but for its time."""
+    return {
+        "sub": answered.device,
+        "htm": answered.method,
+        "htu": answered.target,
+        "iat": answered.iat,
+        "request": answered.digest,
         "digest": digest,
-        "at": rfc3339(at),
     }
-    return sign(signer, payload)
 
 
-def open_receipt(token: str, keys: KeyList, *, device: str, request_digest: str, digest: str) -> datetime:
-    """The time of a receipt that fits device, request and answer lines. Raises `BadToken`, naming the part."""
+def _open_receipt(token: str, keys: KeyList, parts: Mapping[str, JsonValue]) -> datetime:
     found: list[OnlineKey] = []
 
     def key_of(kid: str) -> bytes | None:
@@ -173,7 +192,7 @@ def open_receipt(token: str, keys: KeyList, *, device: str, request_digest: str,
         return key.public_key if key else None
 
     payload = open_token(token, key_of)
-    for part, expected in (("sub", device), ("request", request_digest), ("digest", digest)):
+    for part, expected in parts.items():
         if payload.get(part) != expected:
             raise BadToken(f"{part} does not fit")
     try:

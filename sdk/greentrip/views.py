@@ -74,14 +74,19 @@ class TripView:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of this phone. `exits` says how records left the queue, by state; `rules` why some did not count."""
+    """Counts of this phone: recorded = local + waiting + held + unsupported + all exits.
+
+    `exits` says how records left the queue for good, by state; `rules` why some did not count. `refused` counts the
+    times that a trip could not be taken in (disk or queue full): it stayed in progress, maybe to be finished later.
+    """
 
     recorded: int
     local: int
     cancelled: int
     waiting: int
     states: Mapping[State, int]
-    exits: Mapping[str, int]
+    exits: Mapping[State, int]
+    refused: int = 0
     rules: Mapping[str, int] = field(default_factory=dict)
 
 

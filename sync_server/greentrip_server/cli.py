@@ -8,9 +8,11 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
+import structlog
 import uvicorn
 from litestar import Litestar
 from uvicorn.supervisors import Multiprocess
@@ -18,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 import greentrip
 from greentrip.wire import base64url
 from greentrip_server.app import create_app
-from greentrip_server.checks.reference import describe_rules
+from greentrip_server.checks.reference import describe_rules, markdown
 from greentrip_server.db import is_current, upgrade
 from greentrip_server.demo.options import demo_command
 from greentrip_server.errors import Problem, SettingsError
@@ -35,6 +37,13 @@ LEDGER_CHECK_TIMEOUT_S = 3600.0
 SHUTDOWN_S = 30
 WORKER_START_S = 60
 
+OPEN_DEVELOPMENT = (
+    "other machines can reach this server, and it is in development: one-time codes go to the log, and replayed trips "
+    "are credited; set GREENTRIP_ENVIRONMENT=production before real people use it"
+)
+
+_log = structlog.get_logger(__name__)
+
 as_json = click.option("--json", "json_out", is_flag=True, help="Print JSON.")
 
 
@@ -46,7 +55,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--host", help="Address to listen on (GREENTRIP_HOST).")
-@click.option("--port", type=int, help="TCP port, 0 for a free one (GREENTRIP_PORT).")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port, 0 for a free one (GREENTRIP_PORT).")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
 @as_json
 def run(host: str | None, port: int | None, workers: int, json_out: bool) -> None:
@@ -56,6 +65,8 @@ def run(host: str | None, port: int | None, workers: int, json_out: bool) -> Non
     configure(settings.log_level)
     runtime = start(settings)
     listener = _listen(host or settings.host, settings.port if port is None else port)
+    if settings.environment == "development" and not ip_address(listener.getsockname()[0]).is_loopback:
+        _log.warning(OPEN_DEVELOPMENT)
     url = _url(listener)
     root_key = base64url(runtime.keys.root_public_key)
     facts = {"url": url, "docs": f"{url}/schema", "root_key": root_key, "environment": settings.environment}
@@ -167,7 +178,7 @@ def methodologies(json_out: bool) -> None:
             "title": file.title_en,
             "valid_from": file.valid_from.isoformat(),
             "issuance": file.issuance,
-            "unconfirmed": {mode: len(factors) for mode, factors in file.unconfirmed().items()},
+            "unconfirmed": {mode.value: len(factors) for mode, factors in file.unconfirmed().items()},
         }
         for file in files
     ]
@@ -178,8 +189,7 @@ def methodologies(json_out: bool) -> None:
 @as_json
 def policy(json_out: bool) -> None:
     """The rules of the checks and their limits."""
-    rules = describe_rules()
-    click.echo(json.dumps(rules, ensure_ascii=False) if json_out else "\n\n".join(map(_lines, rules)))
+    click.echo(json.dumps(describe_rules(), ensure_ascii=False) if json_out else markdown())
 
 
 cli.add_command(demo_command)
@@ -189,6 +199,9 @@ def main() -> None:
     """The console script. A wrong setting or a database that is down is a sentence, not a traceback."""
     try:
         cli(standalone_mode=True)
+    except OSError as error:
+        click.echo(f"{error.filename or 'the data folder'}: {error.strerror}; see GREENTRIP_DATA_DIR", err=True)
+        sys.exit(1)
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -239,7 +252,12 @@ def _print(facts: Mapping[str, object], json_out: bool) -> None:
 
 
 def _lines(facts: Mapping[str, object]) -> str:
-    return "\n".join(f"{key:16} {value}" for key, value in facts.items())
+    return "\n".join(f"{key:16} {_words(value)}" for key, value in facts.items())
+
+
+def _words(value: object) -> str:
+    """A value for people: `walk 1, cycle 1` for a mapping."""
+    return ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, Mapping) else str(value)
 
 
 def _print_ledger(report: LedgerReport, json_out: bool) -> None:

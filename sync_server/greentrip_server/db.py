@@ -11,7 +11,7 @@ import json
 import pkgutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import import_module
@@ -277,7 +277,7 @@ def _engine(url: str, connections_max: int, wait_s: float, statement_timeout_s: 
             address, **shared, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=connect
         )
     if address.get_backend_name() == "sqlite" and address.database and address.database != ":memory:":
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(address.database))
         return _sqlite_engine(create_engine(address, **shared), wait_s)
     raise SettingsError(
         ["GREENTRIP_DATABASE_URL: must be sqlite:///<file> or postgresql+psycopg://<user>:<password>@<host>/<name>"]
@@ -297,6 +297,14 @@ def _postgresql_arguments(statement_timeout_s: float) -> dict[str, Any]:
         "application_name": "greentrip",
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, readable by its owner only, if there is none; its WAL inherits that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # There already, or not to be made: SQLite says which. Never open a file that is there: to close it drops locks.
+    with suppress(OSError):
+        path.touch(0o600, exist_ok=False)
 
 
 def _sqlite_engine(engine: Engine, wait_s: float) -> Engine:

@@ -247,9 +247,9 @@ def consent(purpose: str) -> Problem:
     """403: the person has not consented to `purpose`, or has withdrawn it."""
     return Problem(
         "consent",
-        f"the person has not consented to the purpose {purpose!r}",
-        f"尚未同意用途“{purpose}”",
-        extra={"purpose": purpose},
+        f"the person has not consented to the purpose '{purpose}': ask for it and enrol again",
+        f"尚未同意用途“{purpose}”：请征得同意后重新开户",
+        extra={"purpose": str(purpose)},
     )
 
 

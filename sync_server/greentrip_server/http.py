@@ -44,10 +44,9 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A request whose signature is right: the signing key's id, the body's digest, and the token itself."""
+    """A request whose signature is right: what it claims, all of it true of the request, and the token itself."""
 
-    device_id: str
-    digest: str
+    claims: RequestClaims
     token: str
 
 
@@ -124,7 +123,7 @@ async def check_signature(request: AnyRequest, runtime: Runtime, token: str, pub
     _compare(
         claims, RequestClaims(runtime.audience, claims.device, request.method, _target(request), claims.iat, digest)
     )
-    request.state.signed = Signed(claims.device, digest, token)
+    request.state.signed = Signed(claims, token)
     if abs(runtime.now().timestamp() - claims.iat) > CLOCK_WINDOW_S:
         raise errors.clock(runtime.now())
     return cast("Signed", request.state.signed)
@@ -229,13 +228,7 @@ def _target(request: AnyRequest) -> str:
 
 
 def _receipt(runtime: Runtime, signed: Signed, digest: str) -> str:
-    return sign_receipt(
-        runtime.keys.signer,
-        device=signed.device_id,
-        request_digest=signed.digest,
-        digest=digest,
-        at=runtime.now(),
-    )
+    return sign_receipt(runtime.keys.signer, signed.claims, digest=digest, at=runtime.now())
 
 
 def _validation(error: HTTPException) -> tuple[str, str]:

@@ -115,7 +115,7 @@ def test_every_segment_is_explained(replayed: tuple[Replayed, Replayed]):
         elif row["state"] == "held":
             assert set(row["rules"]) & RULES_THAT_HOLD, row
         assert set(row.get("rules", [])) <= RULES_THAT_HOLD | RULES_THAT_NOTE, row
-    assert counts["not recorded: not a mode of the programme"] == 3  # ferries
+    assert counts["not recorded: not a mode of the programme: --mode takes it as one"] == 3  # ferries
     assert counts["accepted"] > 100, counts
     # Every record says that it is a replay; this server is a development server, so it is a note.
     assert all("flags" in row["rules"] for row in total.rows if "trip" in row)
@@ -163,7 +163,7 @@ def test_whole_days_of_a_phone(shared_data: Path, server: ServerProcess, tmp_pat
         pytest.skip(f"no days in {file.parent}")
     done = greentrip("replay", file, "--limit", 3, "--json", "--lang", "en")
     assert done.returncode == 1  # nothing was recorded
-    assert {row["note"] for row in json.loads(done.stdout)["tracks"]} == {"not a mode of the programme"}
+    assert {row["note"] for row in json.loads(done.stdout)["tracks"]} == {"the file names no mode: pass --mode"}
     with account(server, tmp_path, "13600000000") as where:
         done = greentrip("replay", file, "--mode", "cycle", "--move-to", BEIJING, "--recent", "--json", *where)
     assert (done.returncode, done.stderr) == (0, "")

@@ -219,6 +219,28 @@ def test_an_answer_without_a_receipt_or_its_fields_is_not_believed(
         getattr(enrolled, call)()
 
 
+@pytest.mark.parametrize(
+    ("asks", "waits_s", "part"), [("account", 1, "iat"), ("account", 30 * 86_400, "iat"), ("statement", 0, "htu")]
+)
+def test_a_replayed_answer_is_not_believed(
+    open_phone: OpenPhone, enrolled: GreenTrip, server: FakeServer, clock: FakeClock, asks: str, waits_s: int, part: str
+):
+    """Every reading has the same empty body: an old answer, or that to another reading, must not pass for this one."""
+    kept: list[httpx.Response] = []
+    real = server.json
+    server.json = lambda request, value: kept.append(real(request, value)) or kept[0]
+    server.ahead_s = 60  # what the replay would teach, were it believed
+    enrolled.account()
+    server.ahead_s = 0
+    enrolled._store.put("clock_offset_s", "0")
+    clock.tick(waits_s)
+    with refused(Untrusted, says=f"{part} does not fit"):
+        getattr(enrolled, asks)()
+    assert enrolled._store.get("clock_offset_s") == "0"
+    server.json = real
+    getattr(enrolled, asks)()
+
+
 # Receipts
 
 

@@ -4,18 +4,31 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from greentrip import GreenTrip, QueueFull, State, StorageError, StorageFull, StorageNewer
+from greentrip import (
+    FileSecrets,
+    GreenTrip,
+    NoTrip,
+    QueueFull,
+    State,
+    StorageError,
+    StorageFull,
+    StorageNewer,
+    TripRunning,
+)
+from greentrip import client as client_module
 from greentrip import store as store_module
 from greentrip.record import Evidence
 from greentrip.recorder import Event
@@ -34,6 +47,7 @@ BIG = 10**9
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
     return tmp_path / "store.sqlite3"
 
 
@@ -96,6 +110,21 @@ def test_commits_wait_for_the_disk_and_fixes_do_not(store: Store):
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
         assert connection.execute("PRAGMA busy_timeout").fetchone()[0] >= 5_000
         assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
+
+
+def test_its_files_are_for_their_owner_only(store: Store, path: Path):
+    _add(store, "one")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o600)
+
+
+def test_a_secret_is_its_owners_and_on_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(str(Path(f"/proc/self/fd/{number}").readlink())))
+    FileSecrets(tmp_path).save("device", b"secret")
+    (file,) = tmp_path.iterdir()
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"secret", 0o600)
+    assert flushed == [str(file.with_suffix(".new")), str(tmp_path)]
 
 
 def test_the_evidence_opens_the_commitment_of_the_stored_record(phone: GreenTrip, clock: FakeClock):
@@ -249,7 +278,8 @@ def test_a_full_queue_refuses_and_evicts_nothing(phone: GreenTrip, clock: FakeCl
         phone.finish(FAR_END)
     assert phone.active is not None
     assert {trip.id for trip in phone.trips()} == set(kept)
-    assert phone.stats().exits == {"refused": 1}
+    stats = phone.stats()
+    assert (stats.refused, stats.exits, stats.recorded, stats.waiting) == (1, {}, 2, 2)
     monkeypatch.undo()
     assert phone.finish(FAR_END).reduction_mg == 2_517_120
 
@@ -262,6 +292,7 @@ def test_a_trip_that_is_not_sent_needs_no_place_in_the_queue(store: Store, monke
 
 def test_a_trip_of_endless_fixes_is_refused_a_next_one(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "FIXES_A_TRIP_MAX", 3)
+    store.append_event(Event("start", 1.0, 1.0, "boot", {}))
     for _ in range(3):
         store.append_fix(Fix(HOME, 1.0))
     with pytest.raises(ValueError, match="more than 3 fixes"):
@@ -527,7 +558,8 @@ def test_two_processes_share_a_file_from_its_first_moment(path: Path):
 def test_many_threads_record_into_one_store(store: Store):
     def work(number: int) -> None:
         for step in range(20):
-            store.append_fix(Fix(Point(39.9, 116.4), float(number)))
+            with suppress(NoTrip):  # another thread has ended the trip
+                store.append_fix(Fix(Point(39.9, 116.4), float(number)))
             _add(store, f"{number}-{step}")
             _lease(store, f"{number}")
             store.release(f"{number}")
@@ -593,3 +625,87 @@ def test_each_server_has_a_file_of_its_own(open_phone: OpenPhone, clock: FakeClo
     assert other.trips() == []
     assert _file_of(one) != _file_of(other)
     assert north_of(HOME, 1) != HOME
+
+
+# Two processes on one folder, as an app's window and its service are
+
+
+@pytest.fixture
+def pair(open_phone: OpenPhone) -> tuple[GreenTrip, GreenTrip]:
+    """Two openings of the same phone."""
+    return open_phone(), open_phone()
+
+
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Something that the other one does once, after the trip was read and before it is committed."""
+    measure, done = client_module.measure_trip, []
+
+    def measured(*arguments: Any) -> object:
+        if not done:
+            done.append(True)
+            act()
+        return measure(*arguments)
+
+    monkeypatch.setattr(client_module, "measure_trip", measured)
+
+
+def test_a_trip_that_two_finish_is_one_trip(
+    pair: tuple[GreenTrip, GreenTrip], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    window, service = pair
+    window.start("rail", "虎坊桥")
+    clock.tick(3600)
+    _meanwhile(monkeypatch, lambda: service.finish("东夏园"))
+    with pytest.raises(NoTrip):
+        window.finish("东夏园")
+    assert len(window.trips()) == 1
+    assert window.stats().waiting == 1
+
+
+def test_what_the_other_one_records_meanwhile_is_measured_too(
+    pair: tuple[GreenTrip, GreenTrip], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    window, service = pair
+    window.start("walk", HOME)
+    for step in range(60):
+        clock.tick(10)
+        service.fix(north_of(HOME, 14 * step), accuracy_m=5)
+
+    def ride_on() -> None:
+        for step in range(60, 120):
+            clock.tick(10)
+            service.fix(north_of(HOME, 14 * step), accuracy_m=5)
+
+    _meanwhile(monkeypatch, ride_on)
+    assert window.finish().legs[0].metres == pytest.approx(14 * 119, rel=0.05)
+
+
+def test_a_trip_that_was_finished_is_not_mistaken_for_the_next_one(
+    pair: tuple[GreenTrip, GreenTrip], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    window, service = pair
+    window.start("rail", "虎坊桥")
+    clock.tick(3600)
+
+    def finish_and_start() -> None:
+        service.finish("东夏园")
+        clock.tick(60)
+        service.start("rail", "东夏园")
+        clock.tick(3600)
+
+    _meanwhile(monkeypatch, finish_and_start)
+    second = window.finish("呼家楼")
+    assert [leg.start for leg in second.legs] == ["东夏园"]
+    assert len({trip.id for trip in window.trips()}) == 2
+
+
+def test_only_one_of_two_starts_and_nobody_adds_to_a_trip_that_ended(store: Store, tmp_path: Path):
+    with closing(Store(store.path)) as other:
+        store.append_event(Event("start", 1.0, 1.0, "boot", {}))
+        with pytest.raises(TripRunning):
+            other.append_event(Event("start", 2.0, 2.0, "boot", {}))
+        other.discard_trip()
+        with pytest.raises(NoTrip):
+            store.append_event(Event("switch", 3.0, 3.0, "boot", {}))
+        with pytest.raises(NoTrip):
+            store.append_fix(Fix(HOME, 3.0))

@@ -1,5 +1,6 @@
 """Who may sign what: key lists by the root, requests by phones, receipts by online keys."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,6 +12,7 @@ from greentrip.trust import (
     KeyList,
     OnlineKey,
     RequestClaims,
+    open_kept_receipt,
     open_key_list,
     open_receipt,
     open_request,
@@ -29,16 +31,31 @@ KEY = OnlineKey(ONLINE.public_key, NOW - timedelta(days=1), NOW + timedelta(days
 KEYS = KeyList(3, NOW, (KEY,))
 DEVICE = thumbprint(PHONE.public_key)
 REQUEST, ANSWER = sha256_hex(b"request"), sha256_hex(b"answer")
+CALL = RequestClaims("server", DEVICE, "POST", "/v1/trips", 1_772_697_600, REQUEST)
+PARTS = {
+    "sub": DEVICE,
+    "htm": "POST",
+    "htu": "/v1/trips",
+    "iat": CALL.iat,
+    "request": REQUEST,
+    "digest": ANSWER,
+}
 ITEM = {"kid": KEY.kid, "x": base64url(ONLINE.public_key), "from": rfc3339(NOW), "until": rfc3339(NOW)}
 
 
 def _receipt(**changes) -> str:
-    parts = {"device": DEVICE, "request_digest": REQUEST, "digest": ANSWER, "at": NOW, "signer": ONLINE} | changes
+    parts = {"answered": CALL, "digest": ANSWER, "at": NOW, "signer": ONLINE} | changes
     return sign_receipt(parts.pop("signer"), **parts)
 
 
 def _open(token: str, keys: KeyList = KEYS) -> datetime:
-    return open_receipt(token, keys, device=DEVICE, request_digest=REQUEST, digest=ANSWER)
+    return open_receipt(token, keys, CALL, digest=ANSWER)
+
+
+def _open_kept(token: str, keys: KeyList = KEYS) -> datetime:
+    return open_kept_receipt(
+        token, keys, device=DEVICE, method="POST", target="/v1/trips", request_digest=REQUEST, digest=ANSWER
+    )
 
 
 # The key list
@@ -114,8 +131,10 @@ def test_a_receipt_opens_to_its_time():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"device": "somebody"}, "sub does not fit"),
-        ({"request_digest": ANSWER}, "request does not fit"),
+        ({"answered": replace(CALL, device="somebody")}, "sub does not fit"),
+        ({"answered": replace(CALL, method="GET")}, "htm does not fit"),
+        ({"answered": replace(CALL, target="/v1/trips?again")}, "htu does not fit"),
+        ({"answered": replace(CALL, digest=ANSWER)}, "request does not fit"),
         ({"digest": REQUEST}, "digest does not fit"),
         ({"signer": OTHER}, "unknown key"),
         ({"signer": PHONE}, "unknown key"),
@@ -125,8 +144,26 @@ def test_a_receipt_opens_to_its_time():
     ],
 )
 def test_a_wrong_receipt_names_the_part(changes: dict, says: str):
-    with pytest.raises(BadToken, match=says):
-        _open(_receipt(**changes))
+    for opened in (_open, _open_kept):
+        with pytest.raises(BadToken, match=says):
+            opened(_receipt(**changes))
+
+
+@pytest.mark.parametrize("off_s", [-86_400, -1, 1])
+def test_only_who_kept_the_lines_alone_takes_a_receipt_of_another_second(off_s: int):
+    other = _receipt(answered=replace(CALL, iat=CALL.iat + off_s))
+    with pytest.raises(BadToken, match="iat does not fit"):
+        _open(other)
+    assert _open_kept(other) == NOW
+
+
+@pytest.mark.parametrize("part", ["sub", "htm", "htu", "iat", "request", "digest"])
+def test_a_receipt_that_leaves_a_part_out_is_refused(part: str):
+    payload = {**PARTS, "at": rfc3339(NOW)}
+    assert _open(sign(ONLINE, payload)) == NOW
+    del payload[part]
+    with pytest.raises(BadToken, match=f"{part} does not fit"):
+        _open(sign(ONLINE, payload))
 
 
 @pytest.mark.parametrize("at", [KEY.valid_from, KEY.valid_until])
@@ -137,7 +174,7 @@ def test_a_key_is_valid_from_its_first_second_to_its_last(at: datetime):
 @pytest.mark.parametrize("at", [None, 5, "", "yesterday", "2026-03-05T08:00:00"])
 def test_a_receipt_without_a_time_is_refused(at: object):
     with pytest.raises(BadToken, match="at is missing"):
-        _open(sign(ONLINE, {"sub": DEVICE, "request": REQUEST, "digest": ANSWER, "at": at}))
+        _open(sign(ONLINE, {**PARTS, "at": at}))
 
 
 def test_an_expired_key_is_refused_though_its_signature_is_right():

@@ -3,14 +3,14 @@
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from greentrip.signing import Signer, signer_of, thumbprint
 from greentrip.testing import FakeClock
-from greentrip.trust import KeyList, OnlineKey, open_request, sign_key_list, sign_receipt
+from greentrip.trust import KeyList, OnlineKey, RequestClaims, open_request, sign_key_list, sign_receipt
 from greentrip.wire import (
     NDJSON,
     RECEIPT_HEADER,
@@ -87,14 +87,14 @@ class FakeServer:
 
     # Answers
 
-    def sign(self, request: httpx.Request, response: httpx.Response, **changes) -> httpx.Response:
-        """Put a receipt on an answer; `changes` spoil a part of it."""
-        ndjson = request.headers.get("content-type") == NDJSON
+    def sign(
+        self, request: httpx.Request, response: httpx.Response, answered: dict | None = None, **changes
+    ) -> httpx.Response:
+        """Put a receipt on an answer; `answered` spoils what it says of the request, `changes` the rest."""
         answered_ndjson = response.headers.get("content-type") == NDJSON
         parts = {
             "signer": self.online,
-            "device": self._device_of(request),
-            "request_digest": body_digest(request.content, ndjson=ndjson),
+            "answered": replace(self.claims(request), **(answered or {})),
             "digest": body_digest(response.content, ndjson=answered_ndjson),
             "at": self.now,
         } | changes
@@ -164,8 +164,12 @@ class FakeServer:
         header = json.loads(base64url_decode(request.headers[SIGNATURE_HEADER].partition(".")[0]))
         return header["kid"]
 
+    def claims(self, request: httpx.Request) -> RequestClaims:
+        """What the phone signed of a request."""
+        return open_request(request.headers[SIGNATURE_HEADER], self.devices[self._device_of(request)])
+
     def _check_signature(self, request: httpx.Request) -> None:
-        claims = open_request(request.headers[SIGNATURE_HEADER], self.devices[self._device_of(request)])
+        claims = self.claims(request)
         assert claims.audience == thumbprint(self._root.public_key)
         assert claims.method == request.method
         assert claims.target == request.url.raw_path.decode()

@@ -24,7 +24,7 @@ from greentrip.clock import Clock
 from greentrip.signing import Signer, new_seed, signer_of, thumbprint
 from greentrip.testing import FakeClock
 from greentrip.trip import CHINA_TIME
-from greentrip.trust import KeyList, RequestClaims, open_key_list, open_receipt, sign_request
+from greentrip.trust import KeyList, RequestClaims, open_key_list, open_receipt, open_request, sign_request
 from greentrip.wire import (
     NDJSON,
     RECEIPT_HEADER,
@@ -268,11 +268,18 @@ class Device:
     def verify(self, answer: httpx.Response, keys: KeyList | None = None) -> datetime:
         """The time in the answer's receipt, once everything about it is right."""
         request = answer.request
+        sent = RequestClaims(
+            self._audience,
+            self.id,
+            request.method,
+            request.url.raw_path.decode(),
+            open_request(request.headers[SIGNATURE_HEADER], self.signer.public_key).iat,
+            body_digest(request.content, ndjson=request.headers.get("Content-Type") == NDJSON),
+        )
         return open_receipt(
             answer.headers[RECEIPT_HEADER],
             keys or self._keys,
-            device=self.id,
-            request_digest=body_digest(request.content, ndjson=request.headers.get("Content-Type") == NDJSON),
+            sent,
             digest=body_digest(answer.content, ndjson=answer.headers["Content-Type"] == NDJSON),
         )
 

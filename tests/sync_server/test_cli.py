@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from greentrip.trust import open_key_list
 from greentrip.wire import base64url, base64url_decode
 from greentrip_server.checks.rules import RULES
-from greentrip_server.cli import main
+from greentrip_server.cli import OPEN_DEVELOPMENT, main
 from greentrip_server.runtime import start
 from support.records import METRO_MG, line
 from support.server import PROGRAM, STOP_TIMEOUT_S, day_from_today, environment, server_process
@@ -302,6 +302,13 @@ def test_sigterm_ends_it_with_0_and_lets_a_request_finish(tmp_path: Path):
         assert server.process.wait(STOP_TIMEOUT_S) == 0
         assert "Traceback" not in server.log
         assert all(json.loads(entry) for entry in server.log.splitlines())
+
+
+@pytest.mark.parametrize(("host", "open_to_others"), [("0.0.0.0", True), ("localhost", False)])  # noqa: S104
+def test_development_that_others_can_reach_says_so(tmp_path: Path, host: str, open_to_others: bool):
+    with server_process(f"sqlite:///{tmp_path / 'db'}", tmp_path, arguments=["--host", host]) as server:
+        warnings = [entry for entry in map(json.loads, server.log.splitlines()) if entry["level"] == "warning"]
+    assert [entry["event"] for entry in warnings] == [OPEN_DEVELOPMENT] * open_to_others
 
 
 def test_workers_share_the_port_and_end_together(tmp_path: Path):

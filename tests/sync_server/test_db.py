@@ -1,6 +1,7 @@
 """The database: transactions, faults, the UTC type, and inserts that may repeat."""
 
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -251,6 +252,16 @@ def test_sqlite_is_set_up_to_keep_its_promises(tmp_path: Path):
         "busy_timeout": 10_000,
         "secure_delete": 1,
     }
+
+
+def test_sqlite_files_are_for_their_owner_only(tmp_path: Path):
+    tmp_path.chmod(0o755)
+    database = Database(f"sqlite:///{tmp_path}/a.sqlite3")
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (x INT)"))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    database.close()
+    assert modes == dict.fromkeys(("a.sqlite3", "a.sqlite3-wal", "a.sqlite3-shm"), 0o600)
 
 
 def test_a_locked_sqlite_file_is_a_short_wait(tmp_path: Path):

@@ -313,6 +313,18 @@ def test_old_enrolments_are_forgotten(database: Database, now: datetime):
     assert count(database, Enrolment) == 1
 
 
+def test_an_enrolment_in_use_is_forgotten_the_next_time(database: Database, now: datetime):
+    if not database.is_postgresql:
+        pytest.skip("SQLite has one writer at a time")
+    of, later = begun(database, now), now + timedelta(days=2)
+    with database.write() as late_repeat:
+        assert late_repeat.get(Enrolment, of.enrolment_id, with_for_update=True)
+        begun(database, later)  # does not wait: the repeat will ask for the word that it holds
+    assert count(database, Enrolment) == 2
+    with database.write() as session:
+        assert forget_enrolments(session, later) == 1
+
+
 # --- senders ---------------------------------------------------------------------------------------------------------
 
 

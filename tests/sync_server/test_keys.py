@@ -9,7 +9,7 @@ import pytest
 
 from greentrip.signing import new_seed, signer_of, thumbprint
 from greentrip.signing.jws import BadToken, open_token, sign
-from greentrip.trust import open_key_list
+from greentrip.trust import ONLINE_KEYS_MAX, open_key_list
 from greentrip.wire import base64url, base64url_decode
 from greentrip_server.errors import SettingsError
 from greentrip_server.settings import Settings
@@ -114,6 +114,46 @@ def test_a_stolen_key_leaves_the_list(development: Settings, now: datetime):
     kept = add_online_key(folder_of(development), now, drop=[stolen.kid])
     listed = open_key_list(development.key_list_file.read_text(), stolen.root_public_key)
     assert [key.kid for key in listed.keys] == [kept]
+
+
+def full_list(folder: Path, now: datetime) -> list[str]:
+    """A folder with as many keys as a list can hold, each a day younger than the one before it; their names."""
+    init_keys(folder, now)
+    for day in range(1, ONLINE_KEYS_MAX):
+        add_online_key(folder, now + timedelta(days=day))
+    return listed_in(folder)
+
+
+def listed_in(folder: Path) -> list[str]:
+    root = base64url_decode((folder / "root.pub").read_text())
+    return [key.kid for key in open_key_list((folder / "keys.jws").read_text(), root).keys]
+
+
+def test_a_full_list_of_valid_keys_takes_no_other(tmp_path: Path, now: datetime):
+    folder, last_moment = tmp_path / "keys", now + ONLINE_KEY_LIFE - timedelta(seconds=1)
+    kids = full_list(folder, now)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(ValueError, match=r"all 32 keys .* are still valid: drop one, or wait until 2027-04-09"):
+        add_online_key(folder, last_moment)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    added = add_online_key(folder, last_moment, drop=[kids[5]])
+    assert listed_in(folder) == [*kids[:5], *kids[6:], added]
+
+
+def test_a_full_list_loses_the_key_that_ended_first(tmp_path: Path, now: datetime):
+    folder, much_later = tmp_path / "keys", now + 2 * ONLINE_KEY_LIFE
+    kids = full_list(folder, now)
+    added = [add_online_key(folder, much_later) for _ in range(2)]
+    # The others ended too, and stay: receipts that they signed can still be checked.
+    assert listed_in(folder) == [*kids[2:], *added]
+
+
+def test_a_key_that_is_not_on_the_list_cannot_be_dropped(development: Settings, now: datetime):
+    loaded = ServerKeys.load(development, now)
+    before = development.key_list_file.read_text()
+    with pytest.raises(ValueError, match=f"no key stolen on the list, which has: {loaded.kid}"):
+        add_online_key(folder_of(development), now, drop=["stolen"])
+    assert development.key_list_file.read_text() == before
 
 
 def test_a_key_signs_only_in_its_time(development: Settings, now: datetime):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from greentrip.methodology import bundled
 from greentrip.record import TripRecord
 from greentrip.signing.jws import BadToken
 from greentrip.testing import FakeClock
-from greentrip.trust import open_receipt, open_request
-from greentrip.wire import NDJSON, RECEIPT_HEADER, digest_of, join_lines, sha256_hex, split_lines
+from greentrip.trust import open_kept_receipt, open_receipt, open_request
+from greentrip.wire import NDJSON, RECEIPT_HEADER, SIGNATURE_HEADER, digest_of, join_lines, sha256_hex, split_lines
 from greentrip_server.ledger.models import Posting, Transfer
 from greentrip_server.sync import service
 from greentrip_server.sync.models import SyncRequest, Trip, TripBytes
@@ -161,8 +162,9 @@ def test_a_repeated_batch_is_the_same_ledger(server: Served, device: Device, row
     assert rows(Trip) == trips
     stored = {"accepted", "held"}
     assert second == [{**old, "duplicate": True} if old["status"] in stored else old for old in first]
-    # What was signed first is the evidence, and it is kept once.
-    assert len(rows(SyncRequest)) == 1
+    device.post(*batch)
+    # Two answers were given to these bytes, the second one twice: each is evidence, and kept once.
+    assert sorted(kept.received_hour.hour - NOW.hour for kept in rows(SyncRequest)) == [0, 2]
 
 
 def test_two_devices_of_one_person_share_the_account_and_its_ids(server: Served, device: Device):
@@ -244,6 +246,8 @@ def test_a_day_to_come_is_credited_once_on_that_day(server: Served, device: Devi
     assert device.post(early) == [result]
     assert balance(device) == METRO_MG
     assert len(rows(Transfer)) == 1
+    # Held, held as a duplicate, accepted: what the same bytes were answered is evidence, each answer once.
+    assert len({(kept.digest, kept.result_digest) for kept in rows(SyncRequest)}) == len(rows(SyncRequest)) == 3
 
 
 def test_held_trips_whose_day_has_come_are_judged_again_by_the_server(server: Served, device: Device, rows: Rows):
@@ -378,7 +382,7 @@ def test_a_batch_without_a_last_newline_is_the_same_batch(server: Served, device
     device.verify(answer)
     assert statuses(results_of(answer)) == ["accepted"]
     assert device.post(one)[0]["duplicate"]
-    assert len(rows(SyncRequest)) == 1
+    assert len({kept.digest for kept in rows(SyncRequest)}) == 1
 
 
 # Receipts
@@ -389,18 +393,36 @@ def test_a_receipt_proves_every_answer_and_nothing_else(server: Served, device: 
     answer = device.call("POST", "/v1/trips", join_lines([line()]), NDJSON)
     assert device.verify(answer) == NOW.replace(microsecond=0)
     lines = split_lines(answer.content)
-    fits = {
-        "device": device.id,
-        "request_digest": digest_of([sha256_hex(answer.request.content[:-1])]),
-        "digest": digest_of(map(sha256_hex, lines)),
-    }
+    digest = digest_of(map(sha256_hex, lines))
+    sent = open_request(answer.request.headers[SIGNATURE_HEADER], device.signer.public_key)
+    assert sent.digest == digest_of([sha256_hex(answer.request.content[:-1])])
     token = answer.headers[RECEIPT_HEADER]
-    assert open_receipt(token, server.key_list, **fits) == NOW.replace(microsecond=0)
+    assert open_receipt(token, server.key_list, sent, digest=digest) == NOW.replace(microsecond=0)
     more = lines[0].replace(b'"official_mg":2517120', b'"official_mg":9517120')
     assert more != lines[0]
-    for spoilt in ({"device": stranger.id}, {"request_digest": "0" * 64}, {"digest": digest_of([sha256_hex(more)])}):
-        with pytest.raises(BadToken):
-            open_receipt(token, server.key_list, **(fits | spoilt))
+    for part, spoilt in (
+        ("sub", {"device": stranger.id}),
+        ("htm", {"method": "GET"}),
+        ("htu", {"target": "/v1/account"}),
+        ("iat", {"iat": sent.iat + 1}),
+        ("request", {"digest": "0" * 64}),
+    ):
+        with pytest.raises(BadToken, match=f"{part} does not fit"):
+            open_receipt(token, server.key_list, replace(sent, **spoilt), digest=digest)
+    with pytest.raises(BadToken, match="digest does not fit"):
+        open_receipt(token, server.key_list, sent, digest=digest_of([sha256_hex(more)]))
+
+
+def test_the_receipt_of_one_reading_is_none_of_another(server: Served, device: Device):
+    """Every body is empty, so only call and second tell them apart."""
+    old = device.call("GET", "/v1/account")
+    server.clock.tick(seconds=1)
+    for later, part in ((device.call("GET", "/v1/account"), "iat"), (device.call("GET", "/v1/sync-state"), "htu")):
+        device.verify(later)
+        later.headers[RECEIPT_HEADER] = old.headers[RECEIPT_HEADER]
+        later._content = old.content
+        with pytest.raises(BadToken, match=f"{part} does not fit"):
+            device.verify(later)
 
 
 # What the account tells
@@ -461,10 +483,12 @@ def test_the_sdk_reads_all_of_it(server: Served, tmp_path):
         for trip in trips:
             line_of, receipt = app.receipt(trip.id)
             assert json.loads(line_of)["official_mg"] == METRO_MG
-            open_receipt(
+            open_kept_receipt(
                 receipt.jws,
                 server.key_list,
                 device=receipt.device,
+                method="POST",
+                target="/v1/trips",
                 request_digest=digest_of(receipt.request_lines),
                 digest=digest_of(receipt.answer_lines),
             )

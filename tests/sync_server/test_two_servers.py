@@ -2,27 +2,30 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlmodel import func, select
 
 from greentrip import State, Stop
-from greentrip.trip import CHINA_TIME
+from greentrip.evidence import Features
+from greentrip.record import RecordLeg
+from greentrip.trip import CHINA_TIME, Method, Mode
 from greentrip.wire import NDJSON, join_lines
 from greentrip_server.db import Database
 from greentrip_server.ledger.models import Transfer
 from greentrip_server.ledger.service import check
 from greentrip_server.sync.models import Trip
 from support.postgres import PostgresServer
-from support.records import METRO_MG, line
+from support.records import METRO_MG, line, record
 from support.server import (
     ServerProcess,
     commute,
@@ -122,6 +125,21 @@ def test_one_of_two_trips_at_once_is_credited(pair: Pair):
     assert pair.count(Transfer, account_id=UUID(left.account)) == 3 * ROUNDS
     numbers = [entry["number"] for entry in right.get("/v1/account/statement")["entries"]]
     assert numbers == list(range(1, 3 * ROUNDS + 1))
+
+
+def test_the_same_track_by_many_at_once_is_seen(pair: Pair):
+    """As one after the other: the first three stand, whoever they are, and everybody else is held."""
+    people = [server.device() for server in (pair.one, pair.other) * 4]
+    ride = RecordLeg(Mode.CYCLE, 12_000, 45, Method.TRACK)
+    shape = replace(
+        record(day_from_today(-3), 20, ride),
+        features=(Features(leg=0, median_kmh=16, p95_kmh=22, stopped_percent=5, fixes=2),),
+    )
+    lines = [replace(shape, id=str(uuid4())).to_bytes() for _ in people]
+    results = [
+        found[0] for found in at_once(*((person.post, mine) for person, mine in zip(people, lines, strict=True)))
+    ]
+    assert Counter(result["status"] for result in results) == {"accepted": 3, "held": 5}
 
 
 def test_the_same_batch_at_once_is_credited_once(pair: Pair):

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from greentrip import BadFile, Fix, GreenTrip, Mode, Network, Point, TripView
-from greentrip.cli import DAY_S, play, track_point, trip_json
+from greentrip.cli import DAY_S, days_between, play, track_point, trip_json
 from greentrip.replay import RecordedTrack, move, read_tracks
 from greentrip.trip import CHINA_TIME
 from greentrip_server.demo.sample import sample_ride
@@ -67,7 +67,7 @@ class Phone:
             return trip_json(play(self._green, ride, Mode.CYCLE))
         track, known = _first_track(Path(file), mode)
         first = track.fixes[0]
-        days = int((at - first.at) // DAY_S)
+        days = days_between(first.at, at)
         placed = move(track, track_point(move_to) if move_to else first.point, first.at + days * DAY_S)
         return trip_json(play(self._green, placed, known))
 

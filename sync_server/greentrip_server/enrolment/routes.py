@@ -23,7 +23,7 @@ from greentrip_server.runtime import Runtime
 class EnrolmentRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A mobile number, in E.164 or as 11 digits of the mainland."""
 
-    phone: Annotated[str, msgspec.Meta(min_length=5, max_length=32)]
+    phone: Annotated[str, msgspec.Meta(max_length=32)]
 
 
 class EnrolmentAnswer(msgspec.Struct):

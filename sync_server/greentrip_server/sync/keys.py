@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of, thumbprint
-from greentrip.trust import KeyList, OnlineKey, open_key_list, sign_key_list
+from greentrip.trust import ONLINE_KEYS_MAX, KeyList, OnlineKey, open_key_list, sign_key_list
 from greentrip.wire import base64url, base64url_decode
 from greentrip_server.errors import SettingsError
 from greentrip_server.settings import Settings, write_secret_once
@@ -93,17 +93,32 @@ def add_online_key(folder: Path, now: datetime, *, drop: Sequence[str] = ()) -> 
     """Add an online key to the list and return its thumbprint; the server signs with it from its next start.
 
     Keys before it stay valid until they end, since receipts refer to them; those in `drop` (thumbprints) were stolen
-    and leave the list. Needs the root's private key in the folder.
+    and leave the list. A full list loses the keys that ended longest ago. Needs the root's private key in the folder.
+    Raises OSError, ValueError; then nothing was changed.
     """
     root = signer_of(_read_key(folder / ROOT_SEED))
     before = open_key_list((folder / KEY_LIST).read_text().strip(), root.public_key)
+    if unknown := [kid for kid in drop if before.find(kid) is None]:
+        listed = ", ".join(key.kid for key in before.keys)
+        raise ValueError(f"no key {', '.join(unknown)} on the list, which has: {listed}")
     seed = new_seed()
     added = _new_online_key(seed, now)
-    kept = tuple(key for key in before.keys if key.kid not in drop)
+    kept = _with_room_for_one([key for key in before.keys if key.kid not in drop], now)
     # The list first: a key on the list that nobody has harms no one, a signature by an unlisted key does.
     _replace(folder / KEY_LIST, sign_key_list(root, KeyList(before.seq + 1, now, (*kept, added))))
     _replace(folder / ONLINE_SEED, base64url(seed))
     return added.kid
+
+
+def _with_room_for_one(keys: Sequence[OnlineKey], now: datetime) -> Sequence[OnlineKey]:
+    """The keys, without as many of those that ended first as must go. Phones refuse a list that is too long."""
+    excess = max(0, len(keys) + 1 - ONLINE_KEYS_MAX)
+    ended = sorted((key for key in keys if key.valid_until <= now), key=lambda key: key.valid_until)
+    if excess > len(ended):
+        first = min(key.valid_until for key in keys)
+        raise ValueError(f"all {ONLINE_KEYS_MAX} keys on the list are still valid: drop one, or wait until {first}")
+    gone = ended[:excess]
+    return [key for key in keys if key not in gone]
 
 
 def _init_development(settings: Settings, now: datetime) -> None:

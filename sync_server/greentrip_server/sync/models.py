@@ -83,7 +83,7 @@ class TripBytes(Model, table=True):
 
 
 class SyncRequest(Model, table=True):
-    """Evidence of what a device signed and what the server answered."""
+    """Evidence of what a device signed and what the server answered: once for each different answer."""
 
     __tablename__ = "sync_request"
     __table_args__ = (PARTITIONED,)
@@ -91,8 +91,9 @@ class SyncRequest(Model, table=True):
     account_id: UUID = Field(sa_type=Uuid, foreign_key="person_account.id", primary_key=True)
     digest: str = Field(sa_type=String(64), primary_key=True)
     """The request's digest as signed: SHA-256 over its line hashes."""
+    result_digest: str = Field(sa_type=String(64), primary_key=True)
+    """The answer's, as in its receipt: a repeat may be answered differently, when a trip is no longer held."""
     device_id: str = Field(sa_type=String(43))
     jws: str = Field(sa_type=Text)
     line_hashes: list[str] = Field(sa_type=json_column())
-    result_digest: str = Field(sa_type=String(64))
     received_hour: datetime = Field(sa_type=UtcHour)

@@ -146,7 +146,7 @@ async def post_trips(
     request: AnyRequest, caller: NamedDependency[Caller], runtime: NamedDependency[Runtime]
 ) -> Response[bytes]:
     lines = _lines(request.content_type[0], await request.body())
-    batch = Received(caller.device, lines, caller.signed.digest, caller.signed.token, runtime.now())
+    batch = Received(caller.device, lines, caller.signed.claims.digest, caller.signed.token, runtime.now())
 
     def act(session: Session) -> list[bytes]:
         require_consent(session, caller.device.account_id, Purpose.SYNC)

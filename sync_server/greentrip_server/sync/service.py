@@ -22,7 +22,7 @@ from greentrip_server.checks.outcome import Outcome, Status, verdict
 from greentrip_server.checks.overlap import NEIGHBOUR_DAYS, Occupied, low_duration_min
 from greentrip_server.checks.policy import Policy
 from greentrip_server.checks.rules import Context, Others, run, shape_outcome
-from greentrip_server.db import Database, hour_of, insert_new
+from greentrip_server.db import Database, hour_of, insert_new, lock_word
 from greentrip_server.enrolment.models import Device
 from greentrip_server.ledger.service import Credit, credit_trips, lock_account
 from greentrip_server.methodologies.service import Methodologies
@@ -67,10 +67,10 @@ def receive(session: Session, batch: Received, rulebook: Rulebook) -> list[bytes
     row = SyncRequest(
         account_id=account_id,
         digest=batch.digest,
+        result_digest=digest_of(map(sha256_hex, results)),
         device_id=batch.device.id,
         jws=batch.jws,
         line_hashes=[sha256_hex(line) for line in batch.lines],
-        result_digest=digest_of(map(sha256_hex, results)),
         received_hour=hour_of(batch.at),
     )
     insert_new(session, SyncRequest, [row.model_dump()])
@@ -204,7 +204,11 @@ class _Judge:
             Trip.account_id == self._account_id, Trip.status == Status.ACCEPTED, Trip.day >= low, Trip.day <= high
         )
         self._near |= {trip.id: trip for trip in self._session.exec(accepted)}
-        wanted = {features_sha256(record) for record in found if record.features}
+        wanted = sorted({features_sha256(record) for record in found if record.features})
+        for features in wanted:
+            # Accounts that bring the same track at once must see each other. After the account's lock, and in one
+            # order, so that nobody waits for somebody who waits for them.
+            lock_word(self._session, f"features:{features}")
         others = (
             select(Trip.features_sha256, func.count(func.distinct(Trip.account_id)))
             .where(col(Trip.features_sha256).in_(wanted), Trip.account_id != self._account_id)
