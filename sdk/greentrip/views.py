@@ -145,8 +145,14 @@ def _leg_to_json(item: MeasuredLeg, part: LegReduction) -> dict[str, object]:
         "changes": list(estimate.changes),
         "gap": estimate.gap,
         "ug": part.ug,
-        "reasons": list(part.reasons),
+        "reasons": [*part.reasons, *_said_by_the_phone(item)],
     }
+
+
+def _said_by_the_phone(item: MeasuredLeg) -> list[Reason]:
+    """What only the phone knows: the server sees the metres that count, not the changes that were named."""
+    named_in_vain = item.leg.changes and item.estimate.route is Route.SHORTEST
+    return [Reason.NAMED_TOO_LONG] if named_in_vain else []
 
 
 def view_of(row: TripRow) -> TripView:

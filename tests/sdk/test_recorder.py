@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,7 @@ from greentrip.testing import FakeClock
 from support.refusals import refused
 from support.trips import EXAMPLE, FAR_END, HOME, OFFICE, UTRECHT, north_of, ride, walk
 
+OpenPhone = Callable[..., GreenTrip]
 YEARS = 365 * 24 * 3600
 
 
@@ -705,3 +707,26 @@ def test_a_trip_that_is_sent_needs_no_explanation(phone: GreenTrip, clock: FakeC
 
 def test_the_example_is_the_one_of_the_documentation():
     assert EXAMPLE == ("虎坊桥", "东夏园", ["双井", "呼家楼"])
+
+
+def test_a_named_route_that_is_too_long_is_said(open_phone: OpenPhone, clock: FakeClock, tmp_path: Path):
+    folder = tmp_path / "network"
+    folder.mkdir()
+    stops = [
+        ("东线", "甲", 0),
+        ("东线", "乙", 2),
+        ("北线", "甲", 0),
+        ("北线", "丙", 3),
+        ("南线", "丙", 3),
+        ("南线", "乙", 2),
+    ]
+    rows = [f"{line},{number},{name},39.9,{116.4 + km / 80}" for number, (line, name, km) in enumerate(stops)]
+    (folder / "stations.csv").write_text("\n".join(["line,order,name,lat_wgs84,lon_wgs84", *rows, ""]))
+    edges = ["东线,甲,乙,2000", "北线,甲,丙,3000", "南线,丙,乙,3000"]
+    (folder / "edges.csv").write_text("\n".join(["line,from,to,track_m", *edges, ""]))
+    phone = open_phone(network=Network.from_csv(folder))
+    phone.start("rail", "甲")
+    clock.tick(900)
+    (leg,) = phone.finish("乙", changes=["丙"]).legs
+    assert (leg.metres, leg.route, leg.changes) == (2000, Route.SHORTEST, ())
+    assert leg.reasons == (Reason.EARNS, Reason.NAMED_TOO_LONG)

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     LENGTH_CAPPED = "length_capped"
     ABOVE_BASELINE = "above_baseline"
     OUTSIDE = "outside"
+    NAMED_TOO_LONG = "named_too_long"
 
     @property
     def en(self) -> str:
@@ -70,6 +71,10 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
     Reason.OUTSIDE: (
         "the trip starts or ends outside the provinces of the methodology",
         "起点或终点不在本方法学适用的省市内",
+    ),
+    Reason.NAMED_TOO_LONG: (
+        "the route with the changes you named is over 5 % longer than the shortest usual one, which counts instead",
+        "按所填换乘站的路线比常用最短路线长 5% 以上，按常用最短路线计量",
     ),
 }
 
