@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,39 +21,13 @@ from greentrip_server.ledger.service import (
     Credit,
     balance,
     check,
-    credit_trip,
     credit_trips,
     lock_account,
     statement,
 )
-from greentrip_server.sync.models import Trip
+from support.stored import credit_trip, stored_trip
 
 MG_MAX = 10**12  # what a record may say
-
-
-def stored_trip(session: Session, account_id: UUID, mg: int, now: datetime, status: Status = Status.ACCEPTED) -> UUID:
-    """Store a trip that is worth `mg`; returns its id."""
-    trip = Trip(
-        account_id=account_id,
-        id=uuid4(),
-        device_id="d",
-        day=date(2026, 3, 5),
-        slot=16,
-        province=11,
-        received_hour=hour_of(now),
-        received_month="2026-03",
-        line_sha256="0" * 64,
-        commitment="0" * 64,
-        methodology="m@0123456789abcdef",
-        phone_mg=mg,
-        official_mg=mg,
-        status=status,
-        features_sha256="0" * 64,
-        duration_low_min=1,
-    )
-    session.add(trip)
-    session.flush()
-    return trip.id
 
 
 def correct(session: Session, account_id: UUID, trip_id: UUID, mg: int, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Migrations: they make what the models say, and leave the ledger's triggers in place."""
 
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,12 +9,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, exc, inspect, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
-from greentrip_server.checks.outcome import Status
-from greentrip_server.db import Database, hour_of, insert_new, metadata
+from greentrip_server.db import Database, insert_new, metadata
 from greentrip_server.ledger.models import Posting, Transfer
-from greentrip_server.ledger.service import credit_trip
 from greentrip_server.migrations.tools import PARTITIONS, is_ours, partition_names
-from greentrip_server.sync.models import Trip
+from support.stored import credit_trip, stored_trip
 
 APPEND_ONLY = ("transfer", "posting")
 REPLACE_ALL = "INSERT OR REPLACE INTO {0} SELECT * FROM {0}"
@@ -24,28 +22,8 @@ PARTITIONED = ("trip", "trip_bytes", "sync_request", "transfer", "posting")
 @pytest.fixture
 def credited(database: Database, account_id: UUID, now: datetime) -> UUID:
     """An account with one credited trip; returns the account."""
-    trip = Trip(
-        account_id=account_id,
-        id=uuid4(),
-        device_id="d",
-        day=date(2026, 3, 5),
-        slot=16,
-        province=11,
-        received_hour=hour_of(now),
-        received_month="2026-03",
-        line_sha256="0" * 64,
-        commitment="0" * 64,
-        methodology="m@0123456789abcdef",
-        phone_mg=7,
-        official_mg=7,
-        status=Status.ACCEPTED,
-        features_sha256="0" * 64,
-        duration_low_min=1,
-    )
     with database.write() as session:
-        session.add(trip)
-        session.flush()
-        credit_trip(session, account_id, trip.id, 7, now)
+        credit_trip(session, account_id, stored_trip(session, account_id, 7, now), 7, now)
     return account_id
 
 

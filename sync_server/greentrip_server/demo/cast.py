@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 CODE_TIMEOUT_S = 5.0
 

@@ -58,7 +58,7 @@ class WebhookSender:
 
 
 class MemorySender:
-    """Keeps codes, for tests and the demonstration: `codes[enrolment_id]`."""
+    """Keeps codes, for tests: `codes[enrolment_id]`."""
 
     def __init__(self) -> None:
         self.codes: dict[UUID, str] = {}

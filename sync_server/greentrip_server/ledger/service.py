@@ -124,11 +124,6 @@ def balance(session: Session, account_id: UUID) -> int:
     return found
 
 
-def credit_trip(session: Session, account_id: UUID, trip_id: UUID, mg: int, at: datetime) -> None:
-    """Credit one trip; see `credit_trips`."""
-    credit_trips(session, account_id, [Credit(trip_id, mg)], at)
-
-
 def credit_trips(session: Session, account_id: UUID, credits: Sequence[Credit], at: datetime) -> None:
     """Credit accepted trips to their person: from what is recognised to what the person has. 0 mg posts nothing.
 
