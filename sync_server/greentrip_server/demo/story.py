@@ -188,8 +188,9 @@ def _show_pages(teller: _Teller, server: ServerProcess) -> None:
             teller.pick("服务器随演示结束；--keep 可保留", "they end with this demonstration; --keep keeps them")
         )
         return
-    teller.say(teller.pick("按 Ctrl-C 结束", "Ctrl-C ends it"))
     try:
+        # Inside: who reads the line may press the keys before we get any further.
+        teller.say(teller.pick("按 Ctrl-C 结束", "Ctrl-C ends it"))
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
