@@ -114,12 +114,15 @@ class Sender:
         deadline = self._clock.monotonic() + timeout_s
         settled: Counter[State] = Counter()
         requests = 0
+        failure: _Outcome | None = None  # of the last request
         state = self._state()
         if state.floor_ms > self._now_ms():
             return self._report(settled, Stop.WAIT, "", requests)
         while True:
             if requests and self._clock.monotonic() >= deadline and self._store.waiting():
-                return self._report(settled, Stop.TIME, "", requests)
+                # That nobody answered says more than that the time is up.
+                stop, detail = (failure.stop, failure.detail) if failure else (Stop.TIME, "")
+                return self._report(settled, stop, detail, requests)
             lease = uuid.uuid4().hex
             batch = self._lease(lease)
             if not batch:
@@ -130,7 +133,9 @@ class Sender:
             if outcome.settled == len(batch):
                 state = RetryState()
                 self._keep(state)
+                failure = None
                 continue
+            failure = outcome
             state = retry.after_failure(
                 state, outcome.verdict, outcome.detail, self._now_ms(), self._dice(), outcome.floor_s
             )

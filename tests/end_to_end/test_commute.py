@@ -193,7 +193,7 @@ def test_what_finish_returned_survives_a_kill_at_any_moment(server: ServerProces
     folder, dice, told = tmp_path / "phone", random.Random(20241001), set()
     with phone(server, folder, number=number):
         pass
-    begins = [local(1 + count // 16, 5 + count % 16).timestamp() for count in range(320)]
+    begins = [local(1 + count // 16, 5 + count % 16).timestamp() for count in range(2000)]  # more than 1.2 s can hold
     for _ in range(4):
         with child_phone(folder, server.url, server.root_key) as child:
             child.tell("stats")
