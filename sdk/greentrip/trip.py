@@ -42,8 +42,12 @@ class Route(StrEnum):
 class Flag(StrEnum):
     """What a verifier should know about a trip; sent with the record."""
 
+    EVEN = "even"
+    """The track is more even than any person or vehicle moves."""
     GAP = "gap"
     MOCK = "mock"
+    REPEAT = "repeat"
+    """The very track of an earlier trip on this phone, at another time."""
     REPLAY = "replay"
 
 
@@ -87,11 +91,38 @@ class Fix:
     mock: bool = False
 
 
+class GapCause(StrEnum):
+    """Why a part of the way was not recorded."""
+
+    SILENCE = "silence"
+    """The phone gave no position."""
+    JUMP = "jump"
+    """The positions go on where nobody can have got to in the time."""
+    STOPPED = "stopped"
+    """The app was not running: the system, or the person, had ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A part of the way that was not recorded: from when to when (Unix seconds), the straight metres across, why."""
+
+    from_at: float
+    to_at: float
+    straight_m: int
+    cause: GapCause = GapCause.SILENCE
+
+    @property
+    def minutes(self) -> int:
+        """How long it was, rounded, at least 1."""
+        return max(1, round((self.to_at - self.from_at) / 60))
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A leg's distance: the best value and an interval (about 80 %) in whole metres, and how it was found.
 
-    `route` and `stations` (from, to) are set for the method rail only; `gap`: part of the way was not recorded.
+    `route` and `stations` (from, to) are set for the method rail only. `metres` holds what was measured: nothing of
+    the `gaps`, which only widen the interval upwards.
     """
 
     metres: int
@@ -101,7 +132,12 @@ class Estimate:
     route: Route | None = None
     stations: tuple[str, str] | None = None
     changes: tuple[str, ...] = ()
-    gap: bool = False
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def gap(self) -> bool:
+        """Whether a part of the way was not recorded."""
+        return bool(self.gaps)
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_m <= self.metres <= self.high_m:

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from greentrip.distance.endpoints import DETOURS
 from greentrip.distance.sphere import great_circle_m
-from greentrip.trip import Estimate, Fix, Method, Mode
+from greentrip.trip import Estimate, Fix, Gap, GapCause, Method, Mode
 
 FIXES_MIN = 3
 """Fewer usable fixes are no track."""
@@ -69,8 +69,9 @@ def measure_track(mode: Mode, fixes: Sequence[Fix]) -> Estimate | None:
         return None
     ways = [_follow(chain) for chain in chains]
     metres_m = sum(counted_m for counted_m, _ in ways)
-    jumps_m = sum(great_circle_m(a[-1].point, b[0].point) for a, b in pairwise(chains))
-    gaps_m = jumps_m + sum(gap_m for _, gap_m in ways)
+    gaps = [gap for _, found in ways for gap in found]
+    gaps += [_gap(a[-1], b[0], GapCause.JUMP) for a, b in pairwise(chains)]
+    gaps_m = sum(gap.straight_m for gap in gaps)
     reach_m = 2 * ANCHOR_RADII * sum(accuracies_m) / len(accuracies_m)
     high_m = metres_m * (1 + INTERVAL_SHARE + reach_m / CORNER_M[mode] / 4) + reach_m + gaps_m * DETOURS[mode].high
     return Estimate(
@@ -78,7 +79,7 @@ def measure_track(mode: Mode, fixes: Sequence[Fix]) -> Estimate | None:
         low_m=math.floor(metres_m * (1 - INTERVAL_SHARE)),
         high_m=math.ceil(high_m),
         method=Method.TRACK,
-        gap=gaps_m > 0,
+        gaps=tuple(sorted(gaps, key=lambda gap: gap.from_at)),
     )
 
 
@@ -132,18 +133,23 @@ def _unlinked(fixes: Sequence[Fix], links: Sequence[tuple[int, bool]], last: int
     return [chain[::-1] for chain in reversed(chains)]
 
 
-def _follow(chain: Sequence[Fix]) -> tuple[float, float]:
-    """Metres of the anchor's steps, and metres (straight) of the gaps, after which the anchor is set down anew."""
-    counted_m = gaps_m = 0.0
+def _follow(chain: Sequence[Fix]) -> tuple[float, list[Gap]]:
+    """Metres of the anchor's steps, and the gaps, after which the anchor is set down anew."""
+    counted_m = 0.0
+    gaps: list[Gap] = []
     anchor = chain[0]
     for last, fix, following in zip(chain, chain[1:], [*chain[2:], chain[-1]], strict=False):
-        if fix.at - last.at > GAP_S_MAX and (gap_m := _step_m(last, fix)):
-            gaps_m += gap_m
+        if fix.at - last.at > GAP_S_MAX and _step_m(last, fix):
+            gaps.append(_gap(last, fix, GapCause.SILENCE))
             anchor = fix
         elif (step_m := _step_m(anchor, fix)) and _step_m(anchor, following):
             counted_m += step_m
             anchor = fix
-    return counted_m, gaps_m
+    return counted_m, gaps
+
+
+def _gap(last: Fix, following: Fix, cause: GapCause) -> Gap:
+    return Gap(last.at, following.at, round(great_circle_m(last.point, following.point)), cause)
 
 
 def _step_m(a: Fix, b: Fix) -> float:
