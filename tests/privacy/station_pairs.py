@@ -57,7 +57,7 @@ class Ride:
 
 
 class RailTable:
-    """The plausible routes between all stations of a network, by rounds over lines as in `Network._by_changes`."""
+    """The plausible routes between all stations of a network, by rounds over lines (`Network` searches best-first)."""
 
     def __init__(self, folder: Path) -> None:
         """Reads `edges.csv`: rails are ridden both ways, so a pair has no direction."""

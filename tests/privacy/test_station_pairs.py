@@ -73,15 +73,19 @@ def test_the_attack_is_strong_enough_to_find_what_the_design_refused(placed: dic
 
 
 def test_the_table_says_what_the_phone_says(network: Network, folder: Path, rides: dict[Pair, Ride]):
-    """A seeded sample of pairs, in both directions, measured as `finish()` measures them."""
+    """A seeded sample of pairs, in both directions, measured as `finish()` measures them.
+
+    The phone's interval may reach further up than the table's, which knows one route for each number of changes.
+    """
     assert len(rides) == len(network.stations) * (len(network.stations) - 1) // 2
     dice = random.Random(station_pairs.SEED)
     for a, b in dice.sample(sorted(rides), CHECKED_PAIRS):
         ride = rides[a, b]
         for start, end in ((a, b), (b, a)):
             estimate = estimate_rail(network, start, end)
-            measured = (estimate.metres, estimate.low_m, estimate.high_m, len(estimate.changes))
-            assert measured == (ride.metres, ride.low_m, ride.high_m, ride.changes), (start, end)
+            measured = (estimate.metres, estimate.low_m, len(estimate.changes))
+            assert measured == (ride.metres, ride.low_m, ride.changes), (start, end)
+            assert estimate.high_m >= ride.high_m, (start, end)
 
 
 def test_named_lengths_are_those_of_the_network(network: Network, folder: Path, rides: dict[Pair, Ride]):

@@ -17,10 +17,9 @@ from greentrip.distance.rail import (
     SLOWER_MINUTES_MAX,
     TRAIN_KMH_MEAN,
     Network,
-    NoRoute,
     estimate_rail,
 )
-from greentrip.errors import BadFile, InvalidInput, UnknownChange, UnknownStation
+from greentrip.errors import AmbiguousStation, BadFile, InvalidInput, NoRoute, UnknownChange, UnknownStation
 from greentrip.trip import Method, Point, Route
 
 Edge = tuple[str, str, str, int]
@@ -40,10 +39,11 @@ TOWN: list[Edge] = [
 
 
 def write(folder: Path, edges: Iterable[Edge]) -> Path:
-    """The two files of a network; stations lie on a line, in the order in which they come."""
+    """The two files of a network; stations lie in a row from west to east, in the order in which they come."""
     edges = list(edges)
     names = list(dict.fromkeys((line, name) for line, start, end, _ in edges for name in (start, end)))
-    rows = (f"{line},{i},{name},39.9,{116 + i / 100}\n" for i, (line, name) in enumerate(names))
+    at = {name: i for i, name in enumerate(dict.fromkeys(name for _, name in names))}
+    rows = (f"{line},{i},{name},39.9,{116 + at[name] / 100}\n" for i, (line, name) in enumerate(names))
     (folder / "stations.csv").write_text("line,order,name,lat_wgs84,lon_wgs84\n" + "".join(rows), "utf-8")
     rows = (f"{line},{start},{end},{metres}\n" for line, start, end, metres in edges)
     (folder / "edges.csv").write_text("line,from,to,track_m\n" + "".join(rows), "utf-8")
@@ -86,9 +86,33 @@ def test_the_sample_says_where_it_comes_from():
 # Stations
 
 
-def test_an_interchange_is_one_station_at_the_mean_of_its_positions(town: Network):
+def test_an_interchange_is_one_station_at_the_mean_of_its_positions(tmp_path: Path):
+    town = Network.from_csv(moved_on_east(tmp_path, 116.015))  # 430 m
     assert town.stations.count("乙") == 1
-    assert town.point_of("乙").lon == pytest.approx((116.01 + 116.04) / 2)
+    assert town.point_of("乙").lon == pytest.approx((116.01 + 116.015) / 2)
+    assert town.route("甲", "子").changes == ("乙",)
+
+
+def test_equal_names_far_apart_are_two_stations(tmp_path: Path):
+    town = Network.from_csv(moved_on_east(tmp_path, 116.034))  # 2 000 m
+    assert {"乙(环)", "乙(东)"} <= set(town.stations)
+    with pytest.raises(AmbiguousStation) as caught:
+        town.route("乙", "丙")
+    assert (caught.value.field, caught.value.suggestions) == ("start", ("乙(环)", "乙(东)"))
+    assert "乙(环)或乙(东)" in caught.value.message("zh")
+    assert town.route("乙（环）", "丙").metres == 2000
+    assert town.nearest(Point(39.901, 116.034), 150) == "乙(东)"
+    assert town.route("甲", "子").changes == ("丁", "丑")  # nobody changes from 乙(环) to 乙(东)
+
+
+def moved_on_east(folder: Path, lon: float) -> Path:
+    """The town, with 乙 of the line 东 elsewhere."""
+    write(folder, TOWN)
+    path = folder / "stations.csv"
+    text = path.read_text("utf-8")
+    assert "东,4,乙,39.9,116.01\n" in text
+    path.write_text(text.replace("东,4,乙,39.9,116.01\n", f"东,4,乙,39.9,{lon}\n"), "utf-8")
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -299,10 +323,12 @@ def test_the_published_ride_on_the_real_network(beijing: Network):
 
 def test_both_rings_are_closed(beijing: Network):
     assert beijing.route("宣武门", "长椿街").rides[0].line == "2号线"
-    for line, length_m in (("2号线", 23_000), ("10号线", 57_000)):
-        stations = [name for name in beijing.stations if line in beijing._lines_of[name]]
-        halves = [beijing._ride_along(line, name) for name in stations]
-        assert max(max(half.values()) for half in halves) <= length_m * 0.55
+    lengths = {}
+    for number, line in enumerate(beijing.lines):
+        around = beijing._lines.around(number)
+        if around is not None:
+            lengths[line] = round(around[0], -3)
+    assert lengths == {"2号线": 23_000, "10号线": 57_000}
 
 
 def test_real_routes_are_the_same_both_ways(beijing: Network):

@@ -1,0 +1,1 @@
+"""Builds and describes region packs: `greentrip-pack`. A tool for a computer; no phone imports it."""
