@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import types
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,10 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from greentrip import replay
 from greentrip.distance.sphere import great_circle_m
 from greentrip.errors import BadFile, InvalidInput
-from greentrip.replay import RecordedTrack, mode_of, move, read_tracks
+from greentrip.replay import RecordedTrack, gpx, json_lines, mode_of, move, read_tracks, source
 from greentrip.trip import Fix, Mode, Point
 
 GPX = """<?xml version="1.0" encoding="UTF-8"?>
@@ -266,18 +266,20 @@ def test_a_damaged_gzip_is_bad(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "content"),
+    ("module", "limit", "content"),
     [
-        ("FIXES_MAX", 1, GPX),
-        ("FIXES_MAX", 1, lines(SEGMENT)),
-        ("FILE_BYTES_MAX", 60, GPX),
-        ("FILE_BYTES_MAX", 60, lines(SEGMENT)),
-        ("LINE_BYTES_MAX", 20, lines(SEGMENT)),
+        (gpx, "FIXES_MAX", GPX),
+        (json_lines, "FIXES_MAX", lines(SEGMENT)),
+        (source, "FILE_BYTES_MAX", GPX),
+        (source, "FILE_BYTES_MAX", lines(SEGMENT)),
+        (source, "LINE_BYTES_MAX", lines(SEGMENT)),
     ],
 )
-def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, content: str):
+def test_sizes_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: types.ModuleType, limit: str, content: str
+):
     assert read(tmp_path, content)
-    monkeypatch.setattr(replay, limit, value)
+    monkeypatch.setattr(module, limit, 1 if limit == "FIXES_MAX" else 20)
     assert error_of(tmp_path, gzip.compress(content.encode()))
 
 

@@ -11,6 +11,7 @@ from greentrip import (
     Clock,
     Entry,
     FileSecrets,
+    FixRequest,
     GreenTrip,
     GreenTripError,
     InvalidInput,
@@ -22,15 +23,18 @@ from greentrip import (
     Reason,
     Receipt,
     Refused,
+    Sampling,
     SecretStore,
     State,
     Station,
     Stats,
     Stop,
+    Suggestion,
     SyncReport,
     SystemClock,
     TripView,
     UnknownStation,
+    gap_text,
     needs,
 )
 from greentrip.testing import FakeClock
@@ -63,7 +67,17 @@ def record(green: GreenTrip) -> None:
     green.fix(Point(39.9, 116.4), accuracy_m=5, mock=False)
     assert_type(green.resume(), ActiveTrip)
     assert_type(green.active, ActiveTrip | None)
+    assert_type(green.next_fix(saver=True, moving=False), FixRequest)
+    assert_type(green.next_fix().interval_s, int | None)
+    assert_type(green.sampling_report(), tuple[Sampling, ...])
+    suggestion = green.suggestion()
+    assert_type(suggestion, Suggestion | None)
+    if suggestion is not None:
+        green.switch(suggestion.mode or "bus", suggestion.place, at=suggestion.at)
+        green.finish(suggestion.place, at=suggestion.at)
+        green.decline(suggestion)
     trip = green.finish("东夏园", changes=("双井", "呼家楼"))
+    assert_type([gap_text(gap, "zh") for leg in trip.legs for gap in leg.gaps], list[str])
     assert_type(trip, TripView)
     assert_type(trip.legs, tuple[LegView, ...])
     assert_type(trip.legs[0].reasons, tuple[Reason, ...])

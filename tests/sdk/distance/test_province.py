@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from greentrip.distance.province import province_of
@@ -58,6 +58,9 @@ TIANJIN = {
     "大港": (38.850, 117.460),
     "静海": (38.947, 116.974),
     "津南": (38.938, 117.357),
+    "静海唐官屯": (38.715, 116.930),
+    "宁河": (39.300, 117.750),
+    "清河农场": (39.280, 117.700),  # Beijing's farm, on Tianjin's land
 }
 HEBEI = {
     "石家庄": (38.043, 114.515),
@@ -92,6 +95,12 @@ HEBEI = {
     "三河": (39.983, 117.072),
     "大厂": (39.887, 116.989),
     "香河": (39.761, 117.006),
+    "夏垫": (39.960, 116.920),
+    "燕郊西口": (39.950, 116.785),
+    "香河刘宋": (39.720, 117.090),
+    "芦台经济开发区": (39.370, 117.680),
+    "汉沽管理区": (39.360, 117.590),
+    "永清": (39.320, 116.500),
 }
 OUTSIDE = {
     "济南": (36.651, 117.120),
@@ -117,6 +126,41 @@ PLACES = [
 @pytest.mark.parametrize(("point", "number"), PLACES)
 def test_well_known_places_lie_in_their_province(point: Point, number: int | None):
     assert province_of(point) == number
+
+
+SQUARE = ((39.0, 116.0), (39.0, 118.0), (41.0, 118.0), (41.0, 116.0))
+HOLE = ((39.9, 116.9), (39.9, 117.1), (40.1, 117.1), (40.1, 116.9))
+PACK = {11: ((SQUARE, HOLE),), 13: ((HOLE,),)}
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "number"),
+    [
+        (39.5, 117.5, 11),  # Tianjin by the built-in outline
+        (40.0, 117.0, 13),  # the exclave
+        (39.904, 115.700, None),  # Beijing by the built-in outline
+        (38.500, 117.000, None),  # Hebei by the built-in outline
+        (39.118, 118.215, None),
+        (38.850, 117.460, 12),  # the pack has no outline of Tianjin: the built-in one decides
+        (52.090, 5.121, None),
+    ],
+)
+def test_the_outlines_of_a_pack_decide_about_their_provinces(lat: float, lon: float, number: int | None):
+    assert province_of(Point(lat, lon), PACK) == number
+
+
+@given(st.floats(38, 42), st.floats(115, 119))
+def test_a_pack_without_outlines_changes_nothing(lat: float, lon: float):
+    assert province_of(Point(lat, lon), {}) == province_of(Point(lat, lon))
+
+
+@given(st.floats(38, 42), st.floats(115, 119))
+def test_a_hole_belongs_to_nobody_or_to_another(lat: float, lon: float):
+    assume(lat not in (39, 39.9, 40.1, 41) and lon not in (116, 116.9, 117.1, 118))  # on a border it may be either
+    number = province_of(Point(lat, lon), {11: ((SQUARE, HOLE),), 12: (), 13: ()})
+    inside = 39 < lat < 41 and 116 < lon < 118
+    in_hole = 39.9 < lat < 40.1 and 116.9 < lon < 117.1
+    assert number == (11 if inside and not in_hole else None)
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180))
