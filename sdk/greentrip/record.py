@@ -240,7 +240,8 @@ _RECORD_FIELDS = (
     "commitment",
 )
 _LEG_FIELDS = ("mode", "distance_m", "duration_min", "method")
-_FEATURE_FIELDS = ("leg", "median_kmh", "p95_kmh", "stopped_percent", "fixes")
+_SPEED_FIELDS = ("median_kmh", "p85_kmh", "p95_kmh", "moving_kmh")
+_FEATURE_FIELDS = ("leg", *_SPEED_FIELDS, "stopped_percent", "fixes")
 
 
 def _decode_leg(value: Mapping[str, JsonValue], path: str) -> RecordLeg:
@@ -262,18 +263,21 @@ def _decode_leg(value: Mapping[str, JsonValue], path: str) -> RecordLeg:
 
 def _decode_features(value: Mapping[str, JsonValue], path: str, legs: int) -> Features:
     _only(value, path, _FEATURE_FIELDS)
-    features = Features(
+    speeds = {key: _integer(value, key, 0, SPEED_KMH_MAX, path) for key in _SPEED_FIELDS}
+    for key, speed in speeds.items():
+        if speed % SPEED_STEP_KMH:
+            raise _invalid(f"{path}{key}", f"speeds come in steps of {SPEED_STEP_KMH} km/h")
+    if not speeds["median_kmh"] <= speeds["p85_kmh"] <= speeds["p95_kmh"]:
+        raise _invalid(f"{path}p85_kmh", "lies between median_kmh and p95_kmh")
+    stopped_percent = _integer(value, "stopped_percent", 0, 100, path)
+    if stopped_percent % STOPPED_STEP_PERCENT:
+        raise _invalid(f"{path}stopped_percent", f"comes in steps of {STOPPED_STEP_PERCENT}")
+    return Features(
         leg=_integer(value, "leg", 0, legs - 1, path),
-        median_kmh=_integer(value, "median_kmh", 0, SPEED_KMH_MAX, path),
-        p95_kmh=_integer(value, "p95_kmh", 0, SPEED_KMH_MAX, path),
-        stopped_percent=_integer(value, "stopped_percent", 0, 100, path),
+        **speeds,
+        stopped_percent=stopped_percent,
         fixes=_integer(value, "fixes", 0, 3, path),
     )
-    if features.median_kmh % SPEED_STEP_KMH or features.p95_kmh % SPEED_STEP_KMH:
-        raise _invalid(f"{path}median_kmh", f"speeds come in steps of {SPEED_STEP_KMH} km/h")
-    if features.stopped_percent % STOPPED_STEP_PERCENT:
-        raise _invalid(f"{path}stopped_percent", f"comes in steps of {STOPPED_STEP_PERCENT}")
-    return features
 
 
 def _leg_to_json(leg: RecordLeg) -> dict[str, JsonValue]:
@@ -311,6 +315,7 @@ def _raw_leg(item: MeasuredLeg) -> dict[str, JsonValue]:
         "changes": list(leg.changes),
         "stations": list(estimate.stations or ()),
         "metres": [estimate.low_m, estimate.metres, estimate.high_m],
+        "stops": [[round(since * 1000), round(until * 1000)] for since, until in leg.stops],
         "fixes": [
             [round(f.at * 1000), *_e7(f.point), -1 if f.accuracy_m is None else round(f.accuracy_m * 10)]
             for f in leg.fixes

@@ -182,7 +182,7 @@ RECORD = {
     "province": r"11|12|13",
     "legs": None,
     "features": None,
-    "flags": r'\[("gap"|"mock"|"replay"|, )*\]',
+    "flags": r'\[("even"|"gap"|"mock"|"repeat"|"replay"|, )*\]',
     "methodology": r'"[a-z0-9-]+@[0-9a-f]{16}"',
     "reduction_mg": r"\d{1,9}",
     "commitment": r'"[0-9a-f]{64}"',
@@ -197,7 +197,9 @@ LEG = {
 FEATURES = {
     "leg": r"\d|1[01]",
     "median_kmh": r"\d{0,2}[02468]",
+    "p85_kmh": r"\d{0,2}[02468]",
     "p95_kmh": r"\d{0,2}[02468]",
+    "moving_kmh": r"\d{0,2}[02468]",
     "stopped_percent": r"100|\d?[05]",
     "fixes": r"[0-3]",
 }

@@ -133,7 +133,7 @@ def test_the_same_track_by_many_at_once_is_seen(pair: Pair):
     ride = RecordLeg(Mode.CYCLE, 12_000, 45, Method.TRACK)
     shape = replace(
         record(day_from_today(-3), 20, ride),
-        features=(Features(leg=0, median_kmh=16, p95_kmh=22, stopped_percent=5, fixes=2),),
+        features=(Features(0, median_kmh=14, p85_kmh=16, p95_kmh=18, moving_kmh=14, stopped_percent=5, fixes=2),),
     )
     lines = [replace(shape, id=str(uuid4())).to_bytes() for _ in people]
     results = [

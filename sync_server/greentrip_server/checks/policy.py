@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from greentrip.errors import BadFile
+from greentrip.evidence.scorecard import DISTANCE_M_MIN, POINTS_ASK
 from greentrip.record import DISTANCE_M_MAX, DURATION_MIN_MAX
 from greentrip.trip import Mode
 from greentrip.wire import LEG_COUNT_MAX
@@ -119,11 +120,23 @@ class EqualFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class ModeFit:
+    """When a leg is held whose speeds fit another way of travelling better."""
+
+    points_min: Limit
+    """Points of the scorecard against the claimed mode, from which on it is held."""
+    leg_m_min: Limit
+    """Metres of the leg, from which on it is held."""
+
+
+@dataclass(frozen=True, slots=True)
 class Flags:
     """How grave the flags of a record are."""
 
     mock: Choice
     gap: Choice
+    even: Choice
+    repeat: Choice
     replay_in_production: Choice
     replay_in_development: Choice
 
@@ -142,6 +155,7 @@ class Policy:
     length: Length
     trips_a_day: TripsADay
     equal_features: EqualFeatures
+    mode_fit: ModeFit
     flags: Flags
     text: str
     """The file as it is."""
@@ -192,6 +206,7 @@ def parse(data: bytes, name: str = "policy") -> Policy:
         length=_length(table.table("length")),
         trips_a_day=_trips_a_day(table.table("trips_a_day")),
         equal_features=_equal_features(table.table("equal_features")),
+        mode_fit=_mode_fit(table.table("mode_fit")),
         flags=_flags(table.table("flags")),
         text=text,
     )
@@ -240,11 +255,23 @@ def _equal_features(table: _Table) -> EqualFeatures:
     )
 
 
+def _mode_fit(table: _Table) -> ModeFit:
+    return table.done(
+        ModeFit(
+            # Not below what the phone asks at: nobody is held who was not asked before.
+            points_min=table.limit("points_min", "points", POINTS_ASK, COUNT_MAX),
+            leg_m_min=table.limit("leg_m_min", "m", DISTANCE_M_MIN, DISTANCE_M_MAX),
+        )
+    )
+
+
 def _flags(table: _Table) -> Flags:
     return table.done(
         Flags(
             mock=table.choice("mock"),
             gap=table.choice("gap"),
+            even=table.choice("even"),
+            repeat=table.choice("repeat"),
             replay_in_production=table.choice("replay_in_production"),
             replay_in_development=table.choice("replay_in_development"),
         )

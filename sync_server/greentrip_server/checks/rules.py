@@ -7,17 +7,17 @@ record is final. docs/reference/checks.md is generated from this table and the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from typing import Literal
+from collections.abc import Mapping
 
 from greentrip.methodology import Methodology
-from greentrip.record import RecordInvalid, RecordLeg, TripRecord
+from greentrip.record import RecordInvalid, RecordLeg
 from greentrip.trip import Flag, Method, Mode
+from greentrip_server.checks.context import Context, Others, Rule
+from greentrip_server.checks.flags import check_flags
+from greentrip_server.checks.mode_fit import check_mode_fit
 from greentrip_server.checks.outcome import Outcome, Severity, Status, Verdict, verdict
-from greentrip_server.checks.overlap import Occupied, low_duration_min, occupied, overlaps
-from greentrip_server.checks.policy import Choice, Policy
+from greentrip_server.checks.overlap import low_duration_min, occupied, overlaps
+from greentrip_server.checks.wording import M_PER_KM, STAFF_EN, STAFF_ZH, km, leg_texts
 
 __all__ = [
     "RULES",
@@ -33,69 +33,10 @@ __all__ = [
     "verdict",
 ]
 
-M_PER_KM = 1000
 MIN_PER_H = 60
 RAIL_STEP_M = 10
 OTHER_STEP_M = 100
 """How distances are rounded where the methodology does not say: protocol, "A record"."""
-
-_STAFF_EN = "A member of staff will look at it; nothing is lost."
-_STAFF_ZH = "工作人员将核实；记录不会丢失。"
-
-_MODES_ZH = {
-    Mode.WALK: "步行",
-    Mode.CYCLE: "骑行",
-    Mode.BUS: "公共汽电车",
-    Mode.RAIL: "城市轨道交通",
-    Mode.CARPOOL: "小型客车合乘",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """What the rules may know beside the record; read by the caller under the account's lock."""
-
-    same_account: tuple[Occupied, ...] = ()
-    """Accepted trips of the account on the day and `overlap.NEIGHBOUR_DAYS` before and after; without this one."""
-    trips_that_day: int = 0
-    """Accepted trips of the account on the record's day; without this one."""
-    accounts_with_equal_features: int = 0
-    """Other accounts with the same `features_sha256`: the same day, slot, legs and features."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Everything that decides about one record."""
-
-    record: TripRecord
-    today: date
-    """The day at UTC+8."""
-    methodology: Methodology | None
-    """The official one for the record's day and province; None when there is none."""
-    official_mg: int
-    """The figure under it, from the record alone: confirmed companions in a car come later."""
-    same_file: bool
-    """Whether the record cites the official methodology's file."""
-    others: Others
-    policy: Policy
-    environment: Literal["development", "production"]
-    provinces_served: frozenset[int] = field(default_factory=frozenset)
-    """The provinces of all methodologies of this server, whatever the day: tells "not yet" from "never"."""
-
-    @property
-    def day(self) -> date:
-        return date.fromisoformat(self.record.day)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A row of the table. `severity` is the gravest that the rule uses by default."""
-
-    id: str
-    check: Callable[[Context], list[Outcome]]
-    severity: Severity
-    en: str
-    zh: str
 
 
 def run(context: Context) -> list[Outcome]:
@@ -207,9 +148,9 @@ def check_phone_figure(context: Context) -> list[Outcome]:
         Outcome(
             "phone_figure",
             Severity.HOLD,
-            f"The phone reckoned {phone_mg} mg and the server {official_mg} mg by the same methodology. {_STAFF_EN} "
+            f"The phone reckoned {phone_mg} mg and the server {official_mg} mg by the same methodology. {STAFF_EN} "
             "Update the app if you can.",
-            f"按同一方法学，手机计算为 {phone_mg} 毫克，服务器计算为 {official_mg} 毫克。{_STAFF_ZH}请尽可能更新应用。",
+            f"按同一方法学，手机计算为 {phone_mg} 毫克，服务器计算为 {official_mg} 毫克。{STAFF_ZH}请尽可能更新应用。",
             details={"phone_mg": phone_mg, "official_mg": official_mg},
         )
     ]
@@ -240,8 +181,8 @@ def check_day_old(context: Context) -> list[Outcome]:
         Outcome(
             "day_old",
             Severity.HOLD,
-            f"The trip is {age_days} days old, more than {limit}. {_STAFF_EN} Sync more often.",
-            f"出行距今 {age_days} 天，超过 {limit} 天。{_STAFF_ZH}请及时同步。",
+            f"The trip is {age_days} days old, more than {limit}. {STAFF_EN} Sync more often.",
+            f"出行距今 {age_days} 天，超过 {limit} 天。{STAFF_ZH}请及时同步。",
             details={"age_days": age_days, "days_max": limit},
         )
     ]
@@ -257,17 +198,17 @@ def _leg_speed(context: Context, index: int) -> list[Outcome]:
     low_m, high_m = _distance_range_m(context.methodology, leg)
     kmh_max, kmh_min = band.kmh_max.of(leg.mode), band.kmh_min.of(leg.mode)
     details = {"leg": index, "distance_m": leg.distance_m, "duration_min": leg.duration_min}
-    what_en, what_zh = _leg_texts(index, leg)
+    what_en, what_zh = leg_texts(index, leg)
     # The minutes are rounded up, so they are the longest that it took.
     if low_m * MIN_PER_H > kmh_max * M_PER_KM * leg.duration_min:
         return [
             Outcome(
                 "speed",
                 Severity.HOLD,
-                f"{what_en}: {_km(leg.distance_m)} in {leg.duration_min} min is faster than {kmh_max} km/h. "
-                f"{_STAFF_EN} Choose the mode with care next time.",
-                f"{what_zh}：{leg.duration_min} 分钟内行进 {_km(leg.distance_m, '公里')}，快于每小时 {kmh_max} 公里。"
-                f"{_STAFF_ZH}下次请留意选择正确的出行方式。",
+                f"{what_en}: {km(leg.distance_m)} in {leg.duration_min} min is faster than {kmh_max} km/h. "
+                f"{STAFF_EN} Choose the mode with care next time.",
+                f"{what_zh}：{leg.duration_min} 分钟内行进 {km(leg.distance_m, '公里')}，快于每小时 {kmh_max} 公里。"
+                f"{STAFF_ZH}下次请留意选择正确的出行方式。",
                 details={**details, "kmh_max": kmh_max},
             )
         ]
@@ -278,9 +219,9 @@ def _leg_speed(context: Context, index: int) -> list[Outcome]:
             Outcome(
                 "speed",
                 Severity.NOTE,
-                f"{what_en}: {_km(leg.distance_m)} in {leg.duration_min} min is slower than {kmh_min} km/h. It "
+                f"{what_en}: {km(leg.distance_m)} in {leg.duration_min} min is slower than {kmh_min} km/h. It "
                 "counts; next time end the leg when you arrive.",
-                f"{what_zh}：{leg.duration_min} 分钟内仅行进 {_km(leg.distance_m, '公里')}，慢于每小时 {kmh_min} 公里。"
+                f"{what_zh}：{leg.duration_min} 分钟内仅行进 {km(leg.distance_m, '公里')}，慢于每小时 {kmh_min} 公里。"
                 "本段照常计入；下次请在到达后及时结束。",
                 details={**details, "kmh_min": kmh_min},
             )
@@ -308,7 +249,7 @@ def check_length(context: Context) -> list[Outcome]:
         limit = limits.leg_m_max.of(leg.mode)
         if leg.distance_m > limit:
             details = {"leg": i, "distance_m": leg.distance_m, "leg_m_max": limit}
-            found.append(_too_long(*_leg_texts(i, leg), leg.distance_m, limit, details))
+            found.append(_too_long(*leg_texts(i, leg), leg.distance_m, limit, details))
     trip_m, limit = sum(leg.distance_m for leg in record.legs), limits.trip_m_max.value
     if trip_m > limit:
         found.append(_too_long("The trip", "本次出行", trip_m, limit, {"distance_m": trip_m, "trip_m_max": limit}))
@@ -319,8 +260,8 @@ def _too_long(what_en: str, what_zh: str, metres: int, limit_m: int, details: Ma
     return Outcome(
         "length",
         Severity.HOLD,
-        f"{what_en}: {_km(metres)} is longer than {_km(limit_m)}. {_STAFF_EN} End a trip when you arrive.",
-        f"{what_zh}：{_km(metres, '公里')}超过 {_km(limit_m, '公里')}。{_STAFF_ZH}请在到达后及时结束出行。",
+        f"{what_en}: {km(metres)} is longer than {km(limit_m)}. {STAFF_EN} End a trip when you arrive.",
+        f"{what_zh}：{km(metres, '公里')}超过 {km(limit_m, '公里')}。{STAFF_ZH}请在到达后及时结束出行。",
         details=details,
     )
 
@@ -334,8 +275,8 @@ def check_trips_a_day(context: Context) -> list[Outcome]:
         Outcome(
             "trips_a_day",
             Severity.HOLD,
-            f"This is trip {count} of {context.day}; more than {limit} a day are looked at. {_STAFF_EN}",
-            f"这是 {context.day} 的第 {count} 次出行；单日超过 {limit} 次需核实。{_STAFF_ZH}",
+            f"This is trip {count} of {context.day}; more than {limit} a day are looked at. {STAFF_EN}",
+            f"这是 {context.day} 的第 {count} 次出行；单日超过 {limit} 次需核实。{STAFF_ZH}",
             details={"count": count, "count_max": limit},
         )
     ]
@@ -350,8 +291,8 @@ def check_overlap(context: Context) -> list[Outcome]:
             "overlap",
             Severity.HOLD,
             "The account has other trips at the same time, and nobody is on two trips at once. "
-            f"{_STAFF_EN} Record each trip once, on one phone, and do not lend your account.",
-            f"该账户在同一时间已有其他出行，一人不能同时进行两次出行。{_STAFF_ZH}"
+            f"{STAFF_EN} Record each trip once, on one phone, and do not lend your account.",
+            f"该账户在同一时间已有其他出行，一人不能同时进行两次出行。{STAFF_ZH}"
             "请每次出行只用一部手机记录一次，且不要出借账户。",
             details={"day": context.record.day, "slot": context.record.slot},
         )
@@ -380,61 +321,11 @@ def check_equal_features(context: Context) -> list[Outcome]:
         Outcome(
             "equal_features",
             Severity.HOLD,
-            f"{accounts} other accounts recorded the very same track. {_STAFF_EN}",
-            f"另有 {accounts} 个账户记录了完全相同的轨迹。{_STAFF_ZH}",
+            f"{accounts} other accounts recorded the very same track. {STAFF_EN}",
+            f"另有 {accounts} 个账户记录了完全相同的轨迹。{STAFF_ZH}",
             details=details,
         )
     ]
-
-
-def check_flags(context: Context) -> list[Outcome]:
-    """What the phone itself says about the trip; how grave that is stands in the policy."""
-    return [_flag(flag, _flag_choice(context, flag).value) for flag in context.record.flags]
-
-
-def _flag_choice(context: Context, flag: Flag) -> Choice:
-    limits, production = context.policy.flags, context.environment == "production"
-    return {
-        Flag.MOCK: limits.mock,
-        Flag.GAP: limits.gap,
-        Flag.REPLAY: limits.replay_in_production if production else limits.replay_in_development,
-    }[flag]
-
-
-_FLAG_TEXTS: dict[Flag, tuple[str, str]] = {
-    Flag.MOCK: (
-        "The phone says that another app gave it false positions. Switch mock locations off in its settings.",
-        "手机提示有其他应用提供了模拟位置。请在手机设置中关闭模拟位置。",
-    ),
-    Flag.GAP: (
-        "Part of the way was not recorded; what was recorded counts. Leave recording on until you arrive.",
-        "部分路程没有轨迹，仅按已记录的部分计入。请保持轨迹记录开启直至到达。",
-    ),
-    Flag.REPLAY: (
-        "The track was replayed from a file, as demonstrations and tests do. Record real trips with your phone.",
-        "轨迹由文件回放生成，属于演示或测试。请用手机记录真实出行。",
-    ),
-}
-
-
-def _flag(flag: Flag, severity: Severity) -> Outcome:
-    en, zh = _FLAG_TEXTS[flag]
-    # What follows depends on the policy, so the sentence about it does too.
-    if severity is Severity.HOLD:
-        en, zh = f"{en} {_STAFF_EN}", zh + _STAFF_ZH
-    elif severity is Severity.REJECT:
-        en, zh = f"{en} The trip does not count.", f"{zh}本次出行不计入。"
-    return Outcome("flags", severity, en, zh, details={"flag": flag.value})
-
-
-def _leg_texts(index: int, leg: RecordLeg) -> tuple[str, str]:
-    return f"Leg {index + 1} ({leg.mode})", f"第 {index + 1} 段（{_MODES_ZH[leg.mode]}）"
-
-
-def _km(metres: int, unit: str = "km") -> str:
-    """Exact, since a text that rounds could say "45 km is longer than 45 km"."""
-    whole, rest = divmod(metres, M_PER_KM)
-    return f"{whole}.{rest:03}".rstrip("0").rstrip(".") + f" {unit}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -520,11 +411,21 @@ RULES: tuple[Rule, ...] = (
         "不得有多个账户记录完全相同的长距离轨迹；有一个其他账户相同即作提示。没有轨迹的出行段不参与比较。",
     ),
     Rule(
+        "mode_fit",
+        check_mode_fit,
+        Severity.HOLD,
+        "The speeds of a leg's track fit its mode, by the scorecard that the phone uses too. Held only when something "
+        "that earns less fits far better; a lesser doubt is a note, and so is a leg that may have earned more. Short "
+        "legs and legs without a track are never judged.",
+        "出行段轨迹的速度特征须与出行方式相符，按手机同样使用的评分表判断。仅当减排较少的方式明显更相符时才暂缓；"
+        "疑问较小或实际减排可能更多时仅作提示。过短或没有轨迹的出行段不作判断。",
+    ),
+    Rule(
         "flags",
         check_flags,
         Severity.HOLD,
-        "The phone reports no mock location and no replayed track; gaps are noted.",
-        "手机未报告模拟位置或回放轨迹；轨迹中断仅作提示。",
+        "The phone reports no mock location, no replayed or repeated track and none that is too even; gaps are noted.",
+        "手机未报告模拟位置、回放轨迹、重复轨迹或过于均匀的轨迹；轨迹中断仅作提示。",
     ),
 )
 """All rules, in the order in which a commuter reads them."""

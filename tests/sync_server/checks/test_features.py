@@ -18,7 +18,7 @@ RECORD = TripRecord(
         RecordLeg(Mode.CYCLE, 4000, 20, Method.TRACK),
         RecordLeg(Mode.RAIL, 9000, 20, Method.RAIL, Route.SHORTEST),
     ),
-    features=(Features(leg=0, median_kmh=12, p95_kmh=20, stopped_percent=10, fixes=2),),
+    features=(Features(0, median_kmh=12, p85_kmh=16, p95_kmh=20, moving_kmh=14, stopped_percent=10, fixes=2),),
     flags=(),
     methodology="some@0123456789abcdef",
     reduction_mg=1,
@@ -29,7 +29,7 @@ CYCLE, RAIL = RECORD.legs
 
 def test_the_hash_is_the_same_for_ever():
     # Rows in a database hold it: a change of the encoding would hide every copy of an older trip.
-    assert features_sha256(RECORD) == "f1878a3b9e934046ce654114c558ab0aa53926c1d65140310d26d2b2a77b06a6"
+    assert features_sha256(RECORD) == "d6f7ea40e136ee633e7215b83401909c04c5f2241392e31d6ffdd7fc9ddf5949"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_everything_that_tells_the_journey_is_in_it():
         replace(RECORD, features=()),
         *(
             replace(RECORD, features=(replace(feature, **{name: 40}),))
-            for name in ("leg", "median_kmh", "p95_kmh", "stopped_percent", "fixes")
+            for name in ("leg", "median_kmh", "p85_kmh", "p95_kmh", "moving_kmh", "stopped_percent", "fixes")
         ),
     ]
     assert len({features_sha256(item) for item in [RECORD, *others]}) == len(others) + 1

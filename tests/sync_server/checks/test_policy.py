@@ -44,7 +44,7 @@ def test_another_number_is_another_reference():
 
 def test_every_limit_says_why():
     limits = bundled().limits()
-    assert len(limits) == 25
+    assert len(limits) == 29
     assert all(isinstance(limit, Limit | Choice) and len(limit.why) > 20 for limit in limits.values())
 
 
@@ -82,6 +82,9 @@ def test_what_is_held_would_still_count_under_the_default_methodology():
         (line_of("days_max"), "", "day_old.days_max"),
         (line_of("days_max"), "days_max = 180", "day_old.days_max"),
         (line_of("days_max"), line_of("days_max") + "\ndays_min = 1", "day_old.days_min"),
+        ('value = 10, unit = "points"', 'value = 6, unit = "points"', "mode_fit.points_min.value"),
+        (line_of("leg_m_min"), "", "mode_fit.leg_m_min"),
+        (line_of("even"), "", "flags.even"),
         (line_of("mock"), line_of("mock") + "\nfake = 1", "flags.fake"),
         ("[day_old]", "[day_new]", "day_old"),
         ("value = 180,", "value = -180,", "day_old.days_max.value"),

@@ -31,7 +31,7 @@ def leg(mode: str, metres: int, minutes: int, method: Method | None = None) -> R
 
 
 def features(index: int) -> Features:
-    return Features(leg=index, median_kmh=12, p95_kmh=20, stopped_percent=10, fixes=2)
+    return Features(index, median_kmh=12, p85_kmh=16, p95_kmh=20, moving_kmh=14, stopped_percent=10, fixes=2)
 
 
 def record(*legs: RecordLeg, **changes) -> TripRecord:
@@ -90,11 +90,19 @@ def flagged(flag: Flag, environment: str = "production") -> Context:
     return context(record(flags=(flag,)), environment=environment)
 
 
+def seen(found: Features, mode: str, metres: int, minutes: int) -> Context:
+    return context(record(leg(mode, metres, minutes), features=(found,)))
+
+
 def beside(*trips: tuple[int, int, int], legs: tuple[RecordLeg, ...] = ()) -> Context:
     accepted = tuple(Occupied(DAY + timedelta(days), slot, low) for days, slot, low in trips)
     return context(record(*legs), others=Others(same_account=accepted))
 
 
+STROLL = Features(0, median_kmh=4, p85_kmh=6, p95_kmh=6, moving_kmh=4, stopped_percent=10, fixes=2)
+QUICK = Features(0, median_kmh=18, p85_kmh=22, p95_kmh=26, moving_kmh=20, stopped_percent=5, fixes=2)
+BUS = Features(0, median_kmh=18, p85_kmh=32, p95_kmh=38, moving_kmh=22, stopped_percent=25, fixes=2)
+CAR = Features(0, median_kmh=36, p85_kmh=56, p95_kmh=66, moving_kmh=42, stopped_percent=20, fixes=2)
 ENDED = replace(METHODOLOGY, valid_until=DAY - timedelta(1))
 OTHER_FILE = replace(METHODOLOGY, sha256="f" * 64)
 NO_TRACK = Method.ENDPOINTS
@@ -243,23 +251,42 @@ CASES = {
     "two others": (shared(2, LONG_BUS), [("equal_features", NOTE)]),
     "three others": (shared(3, LONG_BUS), [("equal_features", HOLD)]),
     "three others on a short way": (shared(3, BUS_AT_5_KM), [("equal_features", NOTE)]),
-    "metro and a short walk together": (
-        shared(9, leg("walk", 500, 8), leg("rail", 20_000, 40)),
+    "metro and a short ride together": (
+        shared(9, leg("cycle", 500, 3), leg("rail", 20_000, 40)),
         [("equal_features", NOTE)],
     ),
     "two tracks together are long": (
         shared(3, leg("cycle", 2600, 12), leg("rail", 9000, 20), leg("cycle", 2500, 12), tracked=(0, 2)),
         [("equal_features", HOLD)],
     ),
+    # mode_fit
+    "a car claimed as a walk": (seen(CAR, "walk", 1000, 3), [("mode_fit", HOLD)]),
+    "a car claimed as a walk below 1 km": (seen(CAR, "walk", 900, 3), [("mode_fit", NOTE)]),
+    "a car claimed as cycling": (seen(CAR, "cycle", 6000, 15), [("mode_fit", HOLD)]),
+    "a car claimed as a bus": (seen(CAR, "bus", 6000, 15), [("mode_fit", HOLD)]),
+    "a car that nobody shares claimed as shared": (seen(CAR, "carpool", 6000, 15), []),
+    "a bus claimed as a bus": (seen(BUS, "bus", 6000, 20), []),
+    "a bus claimed as cycling": (seen(BUS, "cycle", 6000, 20), [("mode_fit", HOLD)]),
+    "a doubt that is only just one": (seen(QUICK, "cycle", 6000, 20), [("mode_fit", NOTE)]),
+    "a walk claimed as a bus gives something away": (seen(STROLL, "bus", 1500, 20), [("mode_fit", NOTE)]),
+    "a walk claimed as a shared car": (seen(STROLL, "carpool", 1500, 20), [("mode_fit", NOTE)]),
+    "too short to judge": (seen(CAR, "walk", 300, 1), []),
+    "no track, no judgement": (fast("bus", 9000, 20, NO_TRACK), []),
+    "no methodology, no hold of the mode": (
+        replace(seen(CAR, "cycle", 6000, 15), methodology=None),
+        [("methodology", HOLD), ("mode_fit", NOTE)],
+    ),
     # flags
+    "an even track": (flagged(Flag.EVEN), [("flags", HOLD)]),
+    "a repeated track": (flagged(Flag.REPEAT), [("flags", HOLD)]),
     "mock location": (flagged(Flag.MOCK), [("flags", HOLD)]),
     "mock location in development": (flagged(Flag.MOCK, "development"), [("flags", HOLD)]),
     "a gap": (flagged(Flag.GAP), [("flags", NOTE)]),
     "a replay": (flagged(Flag.REPLAY), [("flags", HOLD)]),
     "a replay in development": (flagged(Flag.REPLAY, "development"), [("flags", NOTE)]),
     "all flags": (
-        context(record(flags=(Flag.GAP, Flag.MOCK, Flag.REPLAY))),
-        [("flags", NOTE), ("flags", HOLD), ("flags", HOLD)],
+        context(record(flags=tuple(Flag))),
+        [("flags", NOTE if flag is Flag.GAP else HOLD) for flag in Flag],
     ),
 }
 
@@ -389,7 +416,13 @@ def records(draw) -> TripRecord:
         province=draw(st.sampled_from([11, 12, 13, 31, 82])),
         legs=chosen,
         features=tuple(
-            Features(i, draw(even_speeds), draw(even_speeds), draw(st.integers(0, 20)) * 5, draw(st.integers(0, 3)))
+            Features(
+                i,
+                *sorted(draw(st.tuples(even_speeds, even_speeds, even_speeds))),
+                draw(even_speeds),
+                draw(st.integers(0, 20)) * 5,
+                draw(st.integers(0, 3)),
+            )
             for i in tracked
         ),
         flags=tuple(sorted(draw(st.sets(st.sampled_from(Flag))))),
