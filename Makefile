@@ -15,7 +15,7 @@ DEV := .venv/.installed-dev
 APP := .venv/.installed-app
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server app test lint format docs constraints privacy clean
+.PHONY: help demo server app test lint format docs constraints privacy accuracy bench clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ constraints: ## Choose the newest versions of everything and write constraints.t
 
 privacy: $(RUNTIME) ## Measure what records give away (docs/explanation); DATA=folder of the shared data
 	@$(BIN)/python tests/privacy/station_pairs.py $(DATA)/beijing_rail docs/explanation/privacy-station-pairs.md
+
+accuracy: $(DEV) ## Measure distances, routes and mode evidence on the shared data (docs/explanation); DATA=folder
+	@PYTHONPATH=tests $(BIN)/python tests/accuracy/report.py $(DATA) docs/explanation/accuracy.md $(ARGS)
+
+bench: $(DEV) ## Measure the core as ratios to named baselines
+	@GREENTRIP_SHARED_DATA=$(DATA) PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 clean: ## Remove .venv, caches and builds
 	@rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* htmlcov

@@ -94,6 +94,7 @@ class DemoApp(App):
             self.tr = catalogue(self._lang)
         self._show_messages()
         if recording is not None:
+            self._show_question(recording)
             self._show_trip(recording)
             self._show_trips(recording)
 
@@ -143,6 +144,16 @@ class DemoApp(App):
         if recording.phase != "ready":
             card.takes_changes = recording.takes_changes
             card.cancel_asked = recording.cancel_asked
+
+    def _show_question(self, recording: Recording) -> None:
+        asked = recording.question
+        if asked is None:
+            self._put("question", [])
+            return
+        buttons: Widgets = [
+            ("AnswerButton", {"trip": asked.trip, "answer": answer, "text": name}) for answer, name in asked.answers
+        ]
+        self._put("question", [("Heading", {"text": asked.title}), ("Words", {"text": asked.text}), *buttons])
 
     def _show_trips(self, recording: Recording) -> None:
         trips = recording.trips

@@ -54,7 +54,8 @@ class ModeChoice:
 
 @dataclass(frozen=True, slots=True)
 class TripCard:
-    """A finished trip in words. `lines` say of each leg whether it counts and why, then what the server said."""
+    """A finished trip in words. `lines` say of each leg whether it counts and why, what was not recorded, and then what
+    the server said."""
 
     id: str
     title: str
@@ -62,6 +63,16 @@ class TripCard:
     grams: str
     state: str
     lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionCard:
+    """What the phone asks about a trip before it sends it, and the answers to press: value and name."""
+
+    trip: str
+    title: str
+    text: str
+    answers: tuple[tuple[str, str], ...]
 
 
 class Recording:
@@ -146,6 +157,17 @@ class Recording:
         return next((self._card(trip) for trip in self._trips if trip.id == self._result_id), None)
 
     @property
+    def question(self) -> QuestionCard | None:
+        """The question about the newest trip that waits for an answer."""
+        for trip in self._trips:
+            if trip.question is not None:
+                card = self._card(trip)
+                answers = tuple((choice.value, self.text(f"answer_{choice}")) for choice in trip.question.choices)
+                title = self.text("ask", title=card.title, when=card.when)
+                return QuestionCard(trip.id, title, trip.question.text(self.lang), answers)
+        return None
+
+    @property
     def queue(self) -> str:
         if self._stats is None:
             return ""
@@ -223,6 +245,16 @@ class Recording:
         """Forget the trip in progress."""
         return self._attempt(self._green.cancel)
 
+    def answer(self, trip: str, answer: str) -> bool:
+        """Say how a leg was really travelled. The trip that counts from then on is shown as the result."""
+
+        def work() -> None:
+            counts = self._green.answer(trip, answer).id
+            if self._result_id in (trip, counts):
+                self._result_id = counts
+
+        return self._attempt(work)
+
     def sync(self) -> None:
         """Send what waits, off the UI thread. The report comes by `on_change`."""
         if not self.can_sync:
@@ -266,6 +298,7 @@ class Recording:
 
     def _card(self, trip: TripView) -> TripCard:
         lines = [self._leg(leg) for leg in trip.legs]
+        lines += trip.gap_texts(self.lang)
         lines += [rule.text(self.lang) for rule in trip.rules]
         lines += [trip.why_not_sent(self.lang)] if trip.why_not_sent(self.lang) else []
         mg = trip.reduction_mg if trip.official_mg is None else trip.official_mg

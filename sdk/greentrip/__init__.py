@@ -10,20 +10,26 @@ This is the one public door: whatever is not listed here may change at any time.
 
 from __future__ import annotations
 
+from greentrip.arrival import Suggestion, SuggestionKind
 from greentrip.client import GreenTrip
 from greentrip.clock import Clock, SystemClock
+from greentrip.correction import Answer
+from greentrip.distance.datum import Bd09Point, Gcj02Point, to_bd09, to_gcj02, to_wgs84
 from greentrip.distance.rail import Network
 from greentrip.errors import (
+    AmbiguousStation,
     BadFile,
     Closed,
     GreenTripError,
     InvalidInput,
+    NoQuestion,
     NoRoute,
     NotEnrolled,
     NoTrip,
     QueueFull,
     Refused,
     ServerError,
+    StationClosed,
     StorageError,
     StorageFull,
     StorageNewer,
@@ -34,26 +40,38 @@ from greentrip.errors import (
     Untrusted,
     WrongMoment,
 )
+from greentrip.gaps import gap_text
 from greentrip.methodology import Methodology, Reason, needs
+from greentrip.question import Question
 from greentrip.recorder import ActiveTrip
+from greentrip.sampling import FixAccuracy, FixRequest, SamplingPhase
 from greentrip.secrets_store import FileSecrets, SecretStore
 from greentrip.store import Receipt, State
 from greentrip.sync import Stop, SyncReport
-from greentrip.trip import Fix, Flag, Method, Mode, Place, Point, Route, Station
-from greentrip.views import Account, Entry, LegView, Rule, Stats, TripView
+from greentrip.trip import Datum, Fix, Flag, Gap, GapCause, Method, Mode, Place, Point, Route, Station
+from greentrip.views import Account, Entry, LegView, Rule, Sampling, Stats, TripView
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Account",
     "ActiveTrip",
+    "AmbiguousStation",
+    "Answer",
     "BadFile",
+    "Bd09Point",
     "Clock",
     "Closed",
+    "Datum",
     "Entry",
     "FileSecrets",
     "Fix",
+    "FixAccuracy",
+    "FixRequest",
     "Flag",
+    "Gap",
+    "GapCause",
+    "Gcj02Point",
     "GreenTrip",
     "GreenTripError",
     "InvalidInput",
@@ -62,26 +80,33 @@ __all__ = [
     "Methodology",
     "Mode",
     "Network",
+    "NoQuestion",
     "NoRoute",
     "NoTrip",
     "NotEnrolled",
     "Place",
     "Point",
+    "Question",
     "QueueFull",
     "Reason",
     "Receipt",
     "Refused",
     "Route",
     "Rule",
+    "Sampling",
+    "SamplingPhase",
     "SecretStore",
     "ServerError",
     "State",
     "Station",
+    "StationClosed",
     "Stats",
     "Stop",
     "StorageError",
     "StorageFull",
     "StorageNewer",
+    "Suggestion",
+    "SuggestionKind",
     "SyncReport",
     "SystemClock",
     "TripRunning",
@@ -91,5 +116,9 @@ __all__ = [
     "Unreachable",
     "Untrusted",
     "WrongMoment",
+    "gap_text",
     "needs",
+    "to_bd09",
+    "to_gcj02",
+    "to_wgs84",
 ]

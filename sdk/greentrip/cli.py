@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from greentrip import BadFile, GreenTrip, GreenTripError, InvalidInput, Mode, Network, Point, SyncReport, TripView
+from greentrip.correction import Answer
 from greentrip.recorder import check_mode
 from greentrip.replay import RecordedTrack, move, read_tracks
 from greentrip.signing import new_seed, signer_of
@@ -43,6 +44,7 @@ _WORDS = {
         "no_keyboard": "call again with --code and the code",
         "enrolled": "account {account}",
         "balance": "balance {g} g, waiting on this phone {w} g",
+        "answered": "{legs}: {g} g, {state}",
     },
     "zh": {
         "head": ("轨迹", "方式", "公里", "方法", "区间 公里", "克", "说明"),
@@ -58,6 +60,7 @@ _WORDS = {
         "no_keyboard": "请用 --code 附上验证码再次运行",
         "enrolled": "账户 {account}",
         "balance": "余额 {g} 克，本机待上传 {w} 克",
+        "answered": "{legs}：{g} 克，{state}",
     },
 }
 
@@ -113,10 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="greentrip", description=__doc__)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for name, run, text in (
-        ("replay", _replay, "record tracks from files (GPX, JSON lines, .gz) as if live"),
+        ("replay", _replay, "record tracks from files (GPX, JSON lines, GeoLife .plt, .gz) as if live"),
         ("enrol", _enrol, "open an account for the phone that lives in --folder; consents to location and sync"),
         ("sync", _sync, "send what waits"),
         ("trips", _trips, "list the finished trips of --folder"),
+        ("answer", _answer, "answer how a leg was travelled, where a trip waits for that (see trips)"),
         ("account", _account, "show the account's balance and statement"),
         ("cancel", _cancel, "forget the trip in progress, for example after a replay was killed"),
     ):
@@ -127,9 +131,9 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--folder", type=Path, help="where the phone's data are (replay: default a scratch folder)")
         verb.add_argument("--server", help="the server's URL; https outside this machine")
         verb.add_argument("--root-key", help="the server's root key (greentrip-server keys show)")
-        verb.add_argument("--network", type=Path, help="folder with stations.csv and edges.csv (default: the sample)")
+        verb.add_argument("--network", type=Path, help="region pack, or folder with stations.csv and edges.csv")
         if name == "replay":
-            verb.add_argument("files", nargs="+", type=Path, metavar="FILE", help="GPX or JSON lines, plain or .gz")
+            verb.add_argument("files", nargs="+", type=Path, metavar="FILE", help="GPX, JSON lines, .plt; or .gz")
             verb.add_argument(
                 "--mode", choices=[mode.value for mode in Mode], help="the mode of tracks that name none of ours"
             )
@@ -139,6 +143,10 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument(
                 "--recent", action="store_true", help="move times by whole days so that the newest is yesterday"
             )
+            verb.add_argument("--confirm", action="store_true", help="answer each question: it was as recorded")
+        if name == "answer":
+            verb.add_argument("trip", metavar="TRIP", help="the trip's id, or how it begins")
+            verb.add_argument("answer", choices=[answer.value for answer in Answer], help="how it really was")
         if name == "enrol":
             verb.add_argument("--phone", required=True, help="the phone number that gets the code")
             verb.add_argument("--code", help="the code, when it is known already (default: asked for)")
@@ -157,8 +165,9 @@ def _replay(options: argparse.Namespace) -> int:
     tracks = [track for path in options.files for track in read_tracks(path, on_error=bad.append)]
     tracks = [track for track in tracks if options.user in (None, track.user)]
     tracks = tracks[: options.limit] if options.limit else tracks
-    for error in bad:
-        print(error.message(options.lang), file=sys.stderr)
+    # Tracks of one person share a file of labels, and what is wrong with it.
+    for message in dict.fromkeys(error.message(options.lang) for error in bad):
+        print(message, file=sys.stderr)
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as scratch, _open(options, Path(scratch)) as green:
         days = _days_to_yesterday(tracks) if options.recent else 0
@@ -182,6 +191,8 @@ def _record(green: GreenTrip, track: RecordedTrack, options: argparse.Namespace)
         return {**row, "note": _WORDS[options.lang]["skipped" if track.original_mode else "no_mode"]}
     try:
         view = play(green, track, mode)
+        if view.question is not None and options.confirm:
+            view = green.answer(view.id, view.question.claimed)
     except InvalidInput as error:
         return {**row, "mode": mode, "note": error.message(options.lang)}
     leg = view.legs[0]
@@ -194,7 +205,7 @@ def _record(green: GreenTrip, track: RecordedTrack, options: argparse.Namespace)
         "high_m": leg.high_m,
         "method": leg.method,
         "mg": view.reduction_mg,
-        "note": view.why_not_sent(options.lang) or "; ".join(reason.text(options.lang) for reason in leg.reasons),
+        "note": _note_on(view, options.lang, [reason.text(options.lang) for reason in leg.reasons]),
     }
 
 
@@ -348,13 +359,20 @@ def _trips(options: argparse.Namespace) -> int:
             grams(trip.reduction_mg),
             trip.state,
             grams(trip.official_mg) if trip.official_mg is not None else "",
-            notes.mark(trip.why_not_sent(options.lang) or "; ".join(rule.text(options.lang) for rule in trip.rules)),
+            notes.mark(_note_on(trip, options.lang, [rule.text(options.lang) for rule in trip.rules])),
         )
         for trip in trips
     ]
     print(table(_WORDS[options.lang]["trips"], rows, right=(2, 3, 5)))
     print(notes.text(), end="")
     return 0
+
+
+def _note_on(trip: TripView, lang: str, judged: Sequence[str]) -> str:
+    """What there is to say of a trip: its open question, why it stays here, or how it was judged; then its gaps."""
+    asked = [trip.question.text(lang)] if trip.question else []
+    stays = [trip.why_not_sent(lang)] if trip.why_not_sent(lang) else []
+    return "; ".join([*(asked or stays or judged), *trip.gap_texts(lang)])
 
 
 def trip_json(trip: TripView) -> dict[str, object]:
@@ -364,6 +382,21 @@ def trip_json(trip: TripView) -> dict[str, object]:
     value["record"] = trip.record.decode("ascii") if trip.record else None
     value["why_not_sent"] = {lang: trip.why_not_sent(lang) for lang in ("zh", "en")}
     return value
+
+
+def _answer(options: argparse.Namespace) -> int:
+    with _open(options, None) as green:
+        begins = [trip for trip in green.trips() if trip.id.startswith(options.trip)]
+        if len(begins) != 1:
+            found = f"{len(begins)} trips begin with {options.trip!r}"
+            raise InvalidInput("TRIP", f"{found}: see greentrip trips --json", f"有 {len(begins)} 次出行以此编号开头")
+        trip = green.answer(begins[0].id, options.answer)
+    if options.json:
+        print(json.dumps(trip_json(trip), ensure_ascii=False))
+    else:
+        legs = " + ".join(leg.mode for leg in trip.legs)
+        print(str(_WORDS[options.lang]["answered"]).format(legs=legs, g=grams(trip.reduction_mg), state=trip.state))
+    return 0
 
 
 def _account(options: argparse.Namespace) -> int:
@@ -390,7 +423,7 @@ def _open(options: argparse.Namespace, scratch: Path | None) -> GreenTrip:
             "needed with --server or --folder (greentrip-server keys show)",
             "使用 --server 或 --folder 时必填（greentrip-server keys show）",
         )
-    network = Network.from_csv(options.network) if options.network else Network.sample()
+    network = Network.open(options.network) if options.network else Network.sample()
     root_key = options.root_key or base64url(signer_of(new_seed()).public_key)
     return GreenTrip.open(folder, server=options.server or NOWHERE, root_key=root_key, network=network)
 

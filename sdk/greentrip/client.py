@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
+from greentrip.arrival import Suggestion
 from greentrip.clock import Clock, SystemClock
+from greentrip.correction import Answer, check_answer, corrected
+from greentrip.distance.datum import AnyPlace, AnyPoint, wgs84_of
 from greentrip.distance.rail import Network
-from greentrip.errors import Closed, InvalidInput, NoTrip, StorageError, TripRunning, Untrusted
+from greentrip.errors import (
+    Closed,
+    InvalidInput,
+    NoQuestion,
+    NoTrip,
+    StationClosed,
+    StorageError,
+    TripRunning,
+    Untrusted,
+)
+from greentrip.evidence import fingerprint_of
 from greentrip.http import Http, check_server
+from greentrip.keeping import kept, kept_flags, kept_legs
 from greentrip.measure import Measured, estimate_leg, measure_trip, point_of, station_of
+from greentrip.membership import Membership
 from greentrip.methodology import Methodology, bundled
-from greentrip.record import MeasuredTrip, desensitise
 from greentrip.recorder import (
     CHANGE,
+    DECLINE,
     RESUME,
     START,
     SWITCH,
@@ -31,23 +46,24 @@ from greentrip.recorder import (
     check_mode,
     check_switch,
     checked_fix,
+    last_step,
     legs_of,
     place_to_json,
+    resumed,
     stamp,
 )
-from greentrip.remote import Remote, check_root_key, field_of
+from greentrip.remote import Remote, check_root_key
+from greentrip.sampling import FixRequest
 from greentrip.secrets_store import FileSecrets, SecretStore
-from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of
-from greentrip.store import Mark, Receipt, State, Store
+from greentrip.store import Mark, NewTrip, Receipt, State, Store
 from greentrip.sync import Sender, Stop, SyncReport
-from greentrip.trip import Fix, Flag, Mode, Place, Point, Station
-from greentrip.views import Account, Entry, Stats, TripView, summary_of, view_of
-from greentrip.wire import base64url
+from greentrip.trip import Fix, Flag, Leg, Mode, Place, Point, Station
+from greentrip.under_way import decline_body, fix_request, running_leg, suggestion_of
+from greentrip.views import Account, Entry, Sampling, Stats, TripView, sampling_of, view_of
 
 if TYPE_CHECKING:
     import httpx
 
-PAGES_MAX = 1_000
 SYNC_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
 
@@ -73,7 +89,7 @@ class GreenTrip:
         self._store = store
         self._remote = remote
         self._http = http
-        self._secrets = secrets
+        self._membership = Membership(store, remote, secrets)
         self._network = network
         self._methodology = methodology
         self._clock = clock
@@ -81,7 +97,6 @@ class GreenTrip:
         self._lock = threading.RLock()
         self._alive = False
         self._open = True
-        remote.signer = _device_key(secrets)
 
     @classmethod
     def open(
@@ -116,9 +131,9 @@ class GreenTrip:
     # Recording
 
     def start(
-        self, mode: Mode | str, at_place: Place | str, *, at: datetime | float | None = None, replayed: bool = False
+        self, mode: Mode | str, at_place: AnyPlace | str, *, at: datetime | float | None = None, replayed: bool = False
     ) -> None:
-        """Begin a trip in `mode` at a point or a station. On disk when it returns.
+        """Begin a trip in `mode` at a point (of any datum) or a station. On disk when it returns.
 
         `at` (aware datetime or Unix seconds) enters a trip afterwards; `replayed` marks one that is played from a file.
         """
@@ -128,13 +143,13 @@ class GreenTrip:
             # UUIDv4, from the system's random source: a time-ordered id would tell the minute.
             trip_id = str(uuid.uuid4())
             body = {"trip": trip_id, "mode": check_mode(mode), "replayed": replayed}
-            self._append(START, None, at, place=self._place(at_place), **body)
+            self._append(START, [], at, place=self._place(at_place), **body)
             self._alive = True
 
     def switch(
         self,
         mode: Mode | str,
-        at_place: Place | str,
+        at_place: AnyPlace | str,
         *,
         changes: Sequence[str] | None = None,
         at: datetime | float | None = None,
@@ -155,19 +170,18 @@ class GreenTrip:
                 check_switch(events)
                 kind = SWITCH
                 body = {"mode": mode, "place": place_to_json(place), "changes": changes and list(changes)}
-            at_s, monotonic, boot = stamp(self._clock, events[-1], at)
+            at_s, monotonic, boot = stamp(self._clock, events, at)
             ending = legs_of(events, self._store.fixes(), place, at_s, changes)[-1]
             # Refuses a leg of no length or an impossible change now, not at the end.
             estimate_leg(ending, self._network)
             if not self._alive:
-                # Going on without resume() leaves the same gap.
-                self._store.append_event(Event(RESUME, at_s, monotonic, boot, {}))
-                self._alive = True
+                # Going on without resume() leaves the same gap. It ends now, whenever the change is said to have been.
+                self._go_on(events, at_s if at is None else max(at_s, self._clock.now()))
             self._store.append_event(Event(kind, at_s, monotonic, boot, body))
 
     def fix(
         self,
-        point: Point,
+        point: AnyPoint,
         *,
         at: datetime | float | None = None,
         accuracy_m: float | None = None,
@@ -180,15 +194,14 @@ class GreenTrip:
         """
         with self._ready():
             events = self._running()
-            self._store.append_fix(checked_fix(self._clock, events[-1], point, at, accuracy_m, mock))
+            self._store.append_fix(checked_fix(self._clock, events, wgs84_of(point), at, accuracy_m, mock))
 
     def resume(self) -> ActiveTrip:
         """Go on with a trip that was interrupted; the time in between is marked as a gap."""
         with self._ready():
             events = self._running()
             if not self._alive:
-                self._append(RESUME, events[-1], None)
-                self._alive = True
+                self._go_on(events, stamp(self._clock, events, None)[0])
             active = self.active
             if active is None:
                 raise NoTrip
@@ -196,7 +209,7 @@ class GreenTrip:
 
     def finish(
         self,
-        at_place: Place | str | None = None,
+        at_place: AnyPlace | str | None = None,
         *,
         changes: Sequence[str] | None = None,
         at: datetime | float | None = None,
@@ -213,7 +226,7 @@ class GreenTrip:
                 mark = self._store.mark()
                 events, fixes = self._running(), self._store.fixes()
                 place, ended_at = self._end(events, fixes, at_place, at)
-                legs = legs_of(events, fixes, place, ended_at, changes)
+                legs = legs_of(events, fixes, place, ended_at, changes, self._alive)
                 measured = measure_trip(legs, self._network, self._methodology, self._flags(events))
                 trip = self._commit(str(events[0].body["trip"]), measured, mark)
                 if trip is not None:
@@ -232,6 +245,63 @@ class GreenTrip:
         with self._ready():
             return active_trip(self._store.events(), self._store.last_fix(), self._store.fix_count(), self._alive)
 
+    # On the way
+
+    def next_fix(self, *, saver: bool = False, above_ground: bool = False, moving: bool | None = None) -> FixRequest:
+        """Which position to ask the location service for now; ask again after each fix, and when none came.
+
+        `saver`: the phone saves its battery; `above_ground`: a metro that does not run in a tunnel; `moving`: what the
+        phone's motion sensor says. Survives the app's death. Raises `NoTrip`.
+        """
+        with self._ready():
+            events = self._running()
+            leg, now_s = running_leg(events), stamp(self._clock, events, None)[0]
+            fixes = self._store.fixes(since=leg.started_at)
+            said = {"saver": saver, "above_ground": above_ground}
+            return fix_request(leg, fixes, now_s, self._network, moving=moving, **said)
+
+    def suggestion(self) -> Suggestion | None:
+        """That you arrived, or go on otherwise, and since when, by the fixes of this leg; None while nothing shows it.
+
+        To say yes, `finish(place, at=...)` or `switch(mode, place, at=...)` with what it holds; to say no, `decline()`.
+        Raises `NoTrip`.
+        """
+        with self._ready():
+            leg = running_leg(self._running())
+            return suggestion_of(leg, self._store.fixes(since=leg.started_at), self._network)
+
+    def decline(self, suggestion: Suggestion) -> None:
+        """Say no to a suggestion: it is not made again for this stop, or this change. On disk when it returns."""
+        with self._ready():
+            events = self._running()
+            self._append(DECLINE, events, None, **decline_body(suggestion, self._network))
+
+    def sampling_report(self) -> tuple[Sampling, ...]:
+        """How many fixes were asked for, by mode, over the finished trips of this phone."""
+        with self._ready():
+            return sampling_of(self._store.trips())
+
+    def answer(self, trip_id: str, answer: Answer | Mode | str) -> TripView:
+        """Answer a trip's `question`: how the leg was really travelled. Returns the trip that counts from now on.
+
+        The claimed mode: the trip is sent as it is. Another mode: a corrected trip takes its place. A car, an e-bike or
+        anything else is no mode of the standard: the leg is left out, and a trip of nothing else is never sent. Raises
+        `NoQuestion`, or `InvalidInput` when the leg cannot have been that; then the question stays open.
+        """
+        with self._ready():
+            trip = self._store.trip(trip_id)
+            question = view_of(trip).question
+            if question is None:
+                raise NoQuestion
+            said = check_answer(answer)
+            if said.mode is question.claimed:
+                self._store.confirm(trip_id)
+                return view_of(self._store.trip(trip_id))
+            legs = corrected(kept_legs(self._store.evidence(trip_id)), question.leg, said)
+            instead = self._measured_again(legs, kept_flags(trip)) if legs else None
+            self._store.withdraw(trip_id, said, instead)
+            return view_of(self._store.trip(instead.id if instead else trip_id))
+
     # What there is
 
     def trips(self) -> list[TripView]:
@@ -248,12 +318,13 @@ class GreenTrip:
                 for rule in view_of(trip).rules:
                     rules[rule.id] = rules.get(rule.id, 0) + 1
             under_way = (State.PENDING, State.LEASED)
-            not_final = (*under_way, State.HELD, State.UNSUPPORTED)
+            not_final = (*under_way, State.ASKED, State.HELD, State.UNSUPPORTED)
             return Stats(
                 recorded=tallies.get("recorded", 0) + tallies.get("local", 0),
                 local=tallies.get("local", 0),
                 cancelled=tallies.get("cancelled", 0),
                 waiting=sum(states.get(state, 0) for state in under_way),
+                asked=states.get(State.ASKED, 0),
                 states=states,
                 exits={state: count for state, count in states.items() if state not in not_final},
                 refused=tallies.get("refused", 0),
@@ -285,35 +356,21 @@ class GreenTrip:
     def request_code(self, phone: str) -> None:
         """Ask the server to send a one-time code to a phone number. Raises `Refused` or `Unreachable`."""
         self._check_open()
-        answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
-        self._store.put("enrolment", str(field_of(answer, "enrolment")))
+        self._membership.request_code(phone)
 
     def enrol(self, code: str, consents: Mapping[str, str]) -> str:
         """Open (or join) the account with the code; `consents` names each purpose and the version that was accepted.
 
         Idempotent: repeated after a lost answer, it gives the same account. Returns the account's id.
         """
-        # Network calls never hold the lock: a fix must not wait for a server.
         self._check_open()
-        enrolment = self._store.get("enrolment")
-        if enrolment is None:
-            raise InvalidInput("code", "no code was requested: request_code() first", "请先获取验证码")
-        body = {
-            "enrolment": enrolment,
-            "code": code,
-            "public_key": base64url(self._device_signer().public_key),
-            "consents": dict(consents),
-        }
-        answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
-        account = str(field_of(answer, "account"))
-        self._bind(account)
-        return account
+        return self._membership.enrol(code, consents)
 
     @property
     def account_id(self) -> str | None:
         """The account of this phone, or None before enrol()."""
         with self._ready():
-            return self._store.get("account")
+            return self._membership.id
 
     def sync(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
         """Send what waits, for at most `timeout` seconds. Says what settled, what is left and why; does not raise."""
@@ -329,28 +386,12 @@ class GreenTrip:
     def account(self) -> Account:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
         self._check_open()
-        answer = self._remote.fetch("GET", "/v1/account")
-        waiting = [trip for trip in self.trips() if trip.state in (State.PENDING, State.LEASED)]
-        return Account(
-            id=str(field_of(answer, "account")),
-            balance_mg=cast("int", field_of(answer, "balance_mg")),
-            trips=cast("dict[str, int]", field_of(answer, "trips")),
-            waiting=len(waiting),
-            waiting_mg=sum(trip.reduction_mg for trip in waiting),
-        )
+        return self._membership.account([trip for trip in self.trips() if trip.state in (State.PENDING, State.LEASED)])
 
     def statement(self) -> list[Entry]:
         """Every entry of the account, oldest first. Raises `ServerError`."""
         self._check_open()
-        entries: list[Entry] = []
-        target = "/v1/account/statement"
-        for _ in range(PAGES_MAX):
-            page = self._remote.fetch("GET", target)
-            entries += [_entry(item) for item in cast("list[dict[str, object]]", field_of(page, "entries"))]
-            if not page.get("next"):
-                return entries
-            target = f"/v1/account/statement?after={page['next']}"
-        raise Untrusted(f"a statement of more than {PAGES_MAX} pages")
+        return self._membership.statement()
 
     # Life
 
@@ -389,18 +430,25 @@ class GreenTrip:
             raise NoTrip
         return events
 
-    def _append(self, kind: str, last: Event | None, at: datetime | float | None, **body: object) -> None:
-        at_s, monotonic, boot = stamp(self._clock, last, at)
+    def _go_on(self, events: Sequence[Event], at_s: float) -> None:
+        """Record that the app runs again, and since when it did not."""
+        self._store.append_event(resumed(self._clock, events, self._store.last_fix(), at_s))
+        self._alive = True
+
+    def _append(self, kind: str, events: Sequence[Event], at: datetime | float | None, **body: object) -> None:
+        at_s, monotonic, boot = stamp(self._clock, events, at)
         place = body.get("place")
         if isinstance(place, Point | Station):
             body["place"] = place_to_json(place)
         self._store.append_event(Event(kind, at_s, monotonic, boot, body))
 
-    def _place(self, place: Place | str) -> Place:
-        found = Station(place) if isinstance(place, str) else place
+    def _place(self, place: AnyPlace | str) -> Place:
+        found = Station(place) if isinstance(place, str) else wgs84_of(place)
         if not isinstance(found, Point | Station):
             raise InvalidInput("place", f"{place!r} is neither a Point nor a station name", "应为坐标点或站名")
         point_of(found, self._network)  # an unknown station is refused now, with suggestions
+        if isinstance(found, Station) and self._network is not None and self._network.is_closed(found.name):
+            raise StationClosed("place", self._network.name_of(found.name))
         return found
 
     def _station(self, place: Place) -> str:
@@ -414,33 +462,31 @@ class GreenTrip:
         return frozenset(resumed | ({Flag.REPLAY} if events[0].body.get("replayed") else set()))
 
     def _end(
-        self, events: Sequence[Event], fixes: Sequence[Fix], at_place: Place | str | None, at: datetime | float | None
+        self,
+        events: Sequence[Event],
+        fixes: Sequence[Fix],
+        at_place: AnyPlace | str | None,
+        at: datetime | float | None,
     ) -> tuple[Place, float]:
         """Where and when a trip ends; without a place at its last fix."""
         if at_place is not None:
-            return self._place(at_place), stamp(self._clock, events[-1], at)[0]
+            return self._place(at_place), stamp(self._clock, events, at)[0]
         if not fixes:
             raise InvalidInput("place", "no fix was recorded: say where the trip ended", "没有轨迹点：请指定终点")
         newest = max(fixes, key=lambda fix: fix.at)
         # Not compared with the wall clock, which may have jumped back since.
-        last_at = max(newest.at, events[-1].at)
-        return newest.point, last_at if at is None else stamp(self._clock, events[-1], at)[0]
+        last_at = max(newest.at, last_step(events).at)
+        return newest.point, last_at if at is None else stamp(self._clock, events, at)[0]
 
     def _commit(self, trip_id: str, measured: Measured, mark: Mark) -> TripView | None:
         """The finished trip, or None when it went on since the mark."""
-        trip = MeasuredTrip(
-            id=trip_id,
-            legs=measured.legs,
-            province=measured.province or 0,
-            methodology=self._methodology.reference,
-            reduction_mg=measured.reduction.mg,
-            flags=measured.flags,
-        )
-        record, evidence = desensitise(trip)
-        line = record.to_bytes() if measured.province is not None else None
+        salt = bytes.fromhex(self._store.salt())
+        likenesses = [found for item in measured.legs if (found := fingerprint_of(item.leg.fixes, salt))]
+        if self._store.knows(likenesses):
+            measured = replace(measured, flags=measured.flags | {Flag.REPEAT})
+        trip = kept(trip_id, measured, self._methodology, self._clock.now(), likenesses, ask=True)
         try:
-            recorded_ms = round(self._clock.now() * 1000)
-            if not self._store.commit_trip(trip.id, recorded_ms, summary_of(measured), evidence, line, mark):
+            if not self._store.commit_trip(trip, mark):
                 return None
         except StorageError:
             self._store.count_quietly("refused")
@@ -448,38 +494,6 @@ class GreenTrip:
         self._alive = False
         return view_of(self._store.trip(trip.id))
 
-    def _device_signer(self) -> Signer:
-        """This phone's key, made at the first need and kept before it is used: a lost answer must find it again."""
-        with self._lock:
-            if self._remote.signer is None:
-                seed = new_seed()
-                self._secrets.save("device", seed)
-                self._remote.signer = signer_of(seed)
-            return self._remote.signer
-
-    def _bind(self, account: str) -> None:
-        known = self.account_id
-        if known not in (None, account):
-            raise Untrusted("the server names another account for this phone's key")
-        self._store.put("account", account)
-
-
-def _device_key(secrets: SecretStore) -> Signer | None:
-    seed = secrets.load("device")
-    if seed is not None and len(seed) != KEY_BYTES:
-        raise StorageError(
-            "this phone's key is damaged: remove it and enrol again; trips are kept",
-            "本机密钥已损坏：请删除密钥后重新开户；出行记录均会保留",
-        )
-    return signer_of(seed) if seed else None
-
-
-def _entry(item: Mapping[str, object]) -> Entry:
-    trip = item.get("trip")
-    return Entry(
-        at=str(field_of(item, "at")),
-        kind=str(field_of(item, "kind")),
-        trip=str(trip) if trip is not None else None,
-        mg=cast("int", field_of(item, "mg")),
-        balance_mg=cast("int", field_of(item, "balance_mg")),
-    )
+    def _measured_again(self, legs: Sequence[Leg], flags: frozenset[Flag]) -> NewTrip:
+        measured = measure_trip(legs, self._network, self._methodology, flags)
+        return kept(str(uuid.uuid4()), measured, self._methodology, self._clock.now())

@@ -3,11 +3,14 @@
     GreenTripError
     ├── InvalidInput            a value is wrong: correct the field that is named and call again
     │   ├── UnknownStation      no such station: choose one of `suggestions`
+    │   │   └── AmbiguousStation    several stations are called so: choose one of `suggestions`
+    │   ├── StationClosed       trains pass through it: choose another station
     │   ├── UnknownChange       the named changes make no route: correct `changes`
     │   ├── NoRoute             no rails join the two stations: choose others
     │   └── BadFile             a file is broken: mend it at `path`, `line`
     ├── WrongMoment             the call does not fit now
     │   ├── NoTrip              no trip is running: call start() first
+    │   ├── NoQuestion          the trip waits for no answer: it was given, or the question lapsed
     │   ├── TripRunning         a trip is running: finish(), cancel() or resume() it first
     │   ├── NotEnrolled         this phone has no account yet: request_code(), then enrol()
     │   └── Closed              this GreenTrip was closed: open() it again
@@ -29,16 +32,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = [
+    "AmbiguousStation",
     "BadFile",
     "Closed",
     "GreenTripError",
     "InvalidInput",
+    "NoQuestion",
     "NoRoute",
     "NoTrip",
     "NotEnrolled",
     "QueueFull",
     "Refused",
     "ServerError",
+    "StationClosed",
     "StorageError",
     "StorageFull",
     "StorageNewer",
@@ -104,6 +110,29 @@ class UnknownStation(InvalidInput):
         self.suggestions = tuple(suggestions)
 
 
+class AmbiguousStation(UnknownStation):
+    """Several stations have this name. `suggestions` holds what tells them apart."""
+
+    def __init__(self, field: str, name: str, choices: Sequence[str]) -> None:
+        InvalidInput.__init__(
+            self,
+            field,
+            f"several stations are called {name!r}: choose {' or '.join(choices)}",
+            f"有多个车站名为“{name}”：请选择{'或'.join(choices)}",
+        )
+        self.name = name
+        self.suggestions = tuple(choices)
+
+
+class StationClosed(InvalidInput):
+    """The station `name` is closed: trains pass through it."""
+
+    def __init__(self, field: str, name: str) -> None:
+        zh = f"{name}已封闭，列车不停靠：请改选其他车站"
+        super().__init__(field, f"{name} is closed, trains do not stop there: choose another", zh)
+        self.name = name
+
+
 class UnknownChange(InvalidInput):
     """The named changes make no route."""
 
@@ -131,6 +160,16 @@ class NoTrip(WrongMoment):
 
     def __init__(self) -> None:
         super().__init__("no trip is running: call start() first", "当前没有进行中的出行：请先开始出行")
+
+
+class NoQuestion(WrongMoment):
+    """The trip waits for no answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this trip waits for no answer: it was given already, or the question lapsed; see trips()",
+            "该出行没有待回答的问题：可能已经回答，或问题已过期；请查看出行记录",
+        )
 
 
 class TripRunning(WrongMoment):

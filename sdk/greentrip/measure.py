@@ -8,11 +8,12 @@ from datetime import date
 
 from greentrip.distance.endpoints import estimate_endpoints
 from greentrip.distance.province import province_of
-from greentrip.distance.rail import Network, estimate_rail
+from greentrip.distance.rail import Network, estimate_rail, recognise
 from greentrip.distance.sphere import great_circle_m
 from greentrip.distance.track import measure_track
 from greentrip.errors import InvalidInput
-from greentrip.evidence import features_of
+from greentrip.evidence import features_of, is_even
+from greentrip.gaps import with_gaps
 from greentrip.methodology import (
     LegFacts,
     LegReduction,
@@ -52,6 +53,8 @@ def measure_trip(
         found.add(Flag.GAP)
     if any(fix.mock for leg in legs for fix in leg.fixes):
         found.add(Flag.MOCK)
+    if any(is_even(leg.fixes) for leg in legs):
+        found.add(Flag.EVEN)
     province = _province(legs, network, methodology)
     if province is None:
         reduction = Reduction(0, tuple(LegReduction(0, 0, (Reason.OUTSIDE,)) for _ in legs))
@@ -62,7 +65,8 @@ def measure_trip(
 
 
 def _measure_leg(index: int, leg: Leg, network: Network | None, methodology: Methodology) -> MeasuredLeg:
-    estimate = estimate_leg(leg, network)
+    ends = point_of(leg.start, network), point_of(leg.end, network)
+    estimate = with_gaps(leg, estimate_leg(leg, network), *ends)
     return MeasuredLeg(
         leg=leg,
         estimate=estimate,
@@ -91,10 +95,11 @@ def estimate_leg(leg: Leg, network: Network | None) -> Estimate:
         )
     if leg.mode is Mode.RAIL and network is not None:
         start, end = station_of(leg.start, network), station_of(leg.end, network)
-        if start is not None and end is not None and start != end:
-            return estimate_rail(network, start, end, leg.changes)
+        if start is None or end is None or start != end:
+            if (found := _estimate_on_rails(leg, network, start, end)) is not None:
+                return found
         # Two points near one station may be a tram's two stops; one station named twice is a mistake.
-        if start is not None and isinstance(leg.start, Station) and leg.start == leg.end:
+        elif isinstance(leg.start, Station) and isinstance(leg.end, Station):
             raise _same_place(f"both ends are at {start}", f"进站与出站均为 {start}")
     track = measure_track(leg.mode, leg.fixes)
     if track is not None:
@@ -105,9 +110,19 @@ def estimate_leg(leg: Leg, network: Network | None) -> Estimate:
     return estimate_endpoints(leg.mode, start_point, end_point)
 
 
+def _estimate_on_rails(leg: Leg, network: Network, start: str | None, end: str | None) -> Estimate | None:
+    """By the network, between the stations that are known or that the track shows; None when one stays unknown."""
+    seen = recognise(network, leg.fixes, start, end)
+    if seen is not None:
+        return estimate_rail(network, seen.start, seen.end, leg.changes, seen.route)
+    if start is not None and end is not None:
+        return estimate_rail(network, start, end, leg.changes)
+    return None
+
+
 def station_of(place: Place, network: Network) -> str | None:
-    """The station that a place names or lies near, or None."""
-    return place.name if isinstance(place, Station) else network.nearest(place)
+    """The station that a place names or lies near, or None. Raises `UnknownStation`."""
+    return network.name_of(place.name) if isinstance(place, Station) else network.nearest(place)
 
 
 def point_of(place: Place, network: Network | None) -> Point:
@@ -124,7 +139,8 @@ def point_of(place: Place, network: Network | None) -> Point:
 
 
 def _province(legs: Sequence[Leg], network: Network | None, methodology: Methodology) -> int | None:
-    ends = [province_of(point_of(place, network)) for place in (legs[0].start, legs[-1].end)]
+    outlines = network.outlines if network else None
+    ends = [province_of(point_of(place, network), outlines) for place in (legs[0].start, legs[-1].end)]
     return ends[0] if all(code in methodology.provinces for code in ends) else None
 
 

@@ -13,17 +13,20 @@ from typing import cast
 
 from greentrip.clock import Clock
 from greentrip.errors import InvalidInput, NoTrip
-from greentrip.trip import Fix, Leg, Mode, Place, Point, Station
+from greentrip.trip import AT_S_MAX, Fix, Leg, Mode, Place, Point, Station
 from greentrip.wire import LEG_COUNT_MAX
 
 FUTURE_S_MAX = 300
 """A time given by the app may be ahead of the phone's clock by this much."""
 TRIP_HOURS_MAX = 24
 CHANGES_MAX = 8
-AT_S_MAX = 253_402_300_799
-"""The end of the year 9999: what a datetime holds."""
 
-START, SWITCH, CHANGE, RESUME = "start", "switch", "change", "resume"
+STOP_S_MIN = 60.0
+"""A shorter stop of the app is none: a service restarts within seconds, and no mode gets far."""
+
+START, SWITCH, CHANGE, RESUME, DECLINE = "start", "switch", "change", "resume", "decline"
+_STEPS = frozenset({START, SWITCH, CHANGE})
+"""What the person says of the way. A time that is given may lie before the other events, never before these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,15 @@ class ActiveTrip:
     interrupted: bool
 
 
-def stamp(clock: Clock, last: Event | None, at: datetime | float | None) -> tuple[float, float, str]:
+def stamp(clock: Clock, events: Sequence[Event], at: datetime | float | None) -> tuple[float, float, str]:
     """When a new event happened: Unix seconds, monotonic seconds and boot id.
 
     Running timers are monotonic: within one boot the wall clock may jump without changing a trip's duration.
     """
     monotonic, boot = clock.monotonic(), clock.boot_id()
+    last = events[-1] if events else None
     if at is not None:
-        at_s = _given(clock, last, at)
+        at_s = _given(clock, events, at)
         # The timer runs from the time that was given: a trip started "ten minutes ago" has lasted ten minutes.
         return at_s, monotonic - max(0.0, clock.now() - at_s), boot
     if last is not None and last.boot == boot and monotonic >= last.monotonic:
@@ -71,7 +75,7 @@ def stamp(clock: Clock, last: Event | None, at: datetime | float | None) -> tupl
 
 
 def checked_fix(
-    clock: Clock, last: Event, point: object, at: datetime | float | None, accuracy_m: object, mock: bool
+    clock: Clock, events: Sequence[Event], point: object, at: datetime | float | None, accuracy_m: object, mock: bool
 ) -> Fix:
     """A fix as the system gave it. Raises `InvalidInput` for what is no position at all."""
     if not isinstance(point, Point):
@@ -80,18 +84,18 @@ def checked_fix(
         raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not a number of metres", "应为以米为单位的数值")
     if accuracy_m is not None and not math.isfinite(accuracy_m):
         raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not a number of metres", "应为以米为单位的数值")
-    now_s = stamp(clock, last, None)[0]
+    now_s = stamp(clock, events, None)[0]
     # A late fix may carry a time before the last event. One from the future was made by a clock that is ahead of ours
     # (a satellite's, of a slow phone): it counts from when it came, or it would fall out of its trip.
     at_s = now_s if at is None else min(_seconds(at), now_s)
     return Fix(point, at_s, accuracy_m, bool(mock))
 
 
-def _given(clock: Clock, last: Event | None, at: object) -> float:
+def _given(clock: Clock, events: Sequence[Event], at: object) -> float:
     at_s = _seconds(at)
     if at_s > clock.now() + FUTURE_S_MAX:
         raise InvalidInput("at", "lies in the future", "时间在未来")
-    if last is not None and at_s < last.at:
+    if any(event.kind in _STEPS and at_s < event.at for event in events):
         raise InvalidInput("at", "the end lies before the start", "结束时间早于开始时间")
     return at_s
 
@@ -148,6 +152,36 @@ def active_trip(events: Sequence[Event], last_fix: Fix | None, fixes: int, alive
     )
 
 
+def last_step(events: Sequence[Event]) -> Event:
+    """The newest step of the way: what the app or a question did since is none."""
+    return next(event for event in reversed(events) if event.kind in _STEPS)
+
+
+def resumed(clock: Clock, events: Sequence[Event], last_fix: Fix | None, at_s: float) -> Event:
+    """The event that says: the app runs again. `seen` is when it was last heard of, before it stopped."""
+    seen = max(events[-1].at, last_fix.at if last_fix else 0.0)
+    return Event(RESUME, at_s, clock.monotonic(), clock.boot_id(), {"seen": seen})
+
+
+def stops_of(events: Sequence[Event], fixes: Sequence[Fix], ended_at: float, alive: bool) -> list[tuple[float, float]]:
+    """When the app was not running, from and to, in order: before each RESUME, and before an end that came without."""
+    stops = [(_seen(events, index, fixes), event.at) for index, event in enumerate(events) if event.kind == RESUME]
+    if not alive:
+        stops.append((_seen(events, len(events), fixes), ended_at))
+    return [(seen, at) for seen, at in stops if at - seen >= STOP_S_MIN]
+
+
+def _seen(events: Sequence[Event], index: int, fixes: Sequence[Fix]) -> float:
+    """When the app was last heard of before the event of this index (or before now)."""
+    if index < len(events):
+        seen = events[index].body.get("seen")
+        if isinstance(seen, int | float):
+            return float(seen)
+    until = events[index].at if index < len(events) else math.inf
+    heard = [event.at for event in events[:index]] + [fix.at for fix in fixes if fix.at < until]
+    return max(heard)
+
+
 def check_switch(events: Sequence[Event]) -> None:
     """Refuse a leg more than a record may hold."""
     if not events:
@@ -161,11 +195,17 @@ def check_switch(events: Sequence[Event]) -> None:
 
 
 def legs_of(
-    events: Sequence[Event], fixes: Sequence[Fix], end: Place, ended_at: float, changes: Sequence[str] | None
+    events: Sequence[Event],
+    fixes: Sequence[Fix],
+    end: Place,
+    ended_at: float,
+    changes: Sequence[str] | None,
+    alive: bool = True,
 ) -> list[Leg]:
     """The legs of a trip that ends now. Fixes go to the leg in whose time they were made; others are left out.
 
-    `changes` are those of the last leg; None stands for those that were named on the way.
+    `changes` are those of the last leg; None stands for those that were named on the way. `alive` says that this
+    process recorded or resumed the trip.
     """
     if not events:
         raise NoTrip
@@ -177,6 +217,7 @@ def legs_of(
         )
     starts = [index for index, event in enumerate(events) if event.kind in (START, SWITCH)]
     ordered = sorted((fix for fix in fixes if events[0].at <= fix.at <= ended_at), key=lambda fix: fix.at)
+    stops = stops_of(events, fixes, ended_at, alive)
     legs = []
     for index, next_index in zip(starts, [*starts[1:], len(events)], strict=True):
         event = events[index]
@@ -194,9 +235,16 @@ def legs_of(
                 # A fix on the border belongs to the leg that begins there, so that no metre is counted twice.
                 fixes=tuple(f for f in ordered if event.at <= f.at and (f.at < until or following is None)),
                 changes=_checked_changes(on_the_way if named is None else named),
+                stops=_within(stops, event.at, until),
             )
         )
     return legs
+
+
+def _within(stops: Sequence[tuple[float, float]], since: float, until: float) -> tuple[tuple[float, float], ...]:
+    """The parts of the stops that lie in a leg's time."""
+    parts = [(max(since, begin), min(until, end)) for begin, end in stops]
+    return tuple((begin, end) for begin, end in parts if end - begin >= STOP_S_MIN)
 
 
 def _changes(event: Event) -> list[str] | None:

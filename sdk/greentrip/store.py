@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -19,13 +20,24 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from greentrip.errors import InvalidInput, NoTrip, QueueFull, StorageError, StorageFull, StorageNewer, TripRunning
+from greentrip.errors import (
+    InvalidInput,
+    NoQuestion,
+    NoTrip,
+    QueueFull,
+    StorageError,
+    StorageFull,
+    StorageNewer,
+    TripRunning,
+)
+from greentrip.migrations import MIGRATIONS
 from greentrip.record import Evidence
 from greentrip.recorder import START, Event
 from greentrip.trip import Fix, Point
 from greentrip.wire import sha256_hex
 
 BUSY_TIMEOUT_MS = 5_000
+BUSY_PAUSE_S = 0.01
 QUEUE_ROWS_MAX = 20_000
 """Years of commuting; when full, QueueFull is raised and nothing is evicted."""
 FIXES_A_TRIP_MAX = 200_000
@@ -33,8 +45,10 @@ FIXES_A_TRIP_MAX = 200_000
 
 
 class State(StrEnum):
-    """Where a record stands. `PENDING`, `LEASED`, `HELD` and `UNSUPPORTED` are not final."""
+    """Where a record stands. `ASKED`, `PENDING`, `LEASED`, `HELD` and `UNSUPPORTED` are not final."""
 
+    ASKED = "asked"
+    """The phone asks how a leg was really travelled; it is sent once that is answered, or the question has lapsed."""
     PENDING = "pending"
     LEASED = "leased"
     ACCEPTED = "accepted"
@@ -47,6 +61,8 @@ class State(StrEnum):
     """Its bytes no longer match their hash: set aside, never sent."""
     LOCAL = "local"
     """Recorded and explained, but not sent: outside the programme."""
+    WITHDRAWN = "withdrawn"
+    """The person corrected it before it was sent, and it never will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,33 +115,20 @@ class Receipt:
     at: str
 
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (
-    (
-        "0001_first",
-        """
-        CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-        CREATE TABLE event (
-            seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, at REAL NOT NULL, monotonic REAL NOT NULL,
-            boot TEXT NOT NULL, body TEXT NOT NULL);
-        CREATE TABLE fix (
-            seq INTEGER PRIMARY KEY, at REAL NOT NULL, lat REAL NOT NULL, lon REAL NOT NULL,
-            accuracy_m REAL, mock INTEGER NOT NULL);
-        CREATE TABLE trip (
-            id TEXT PRIMARY KEY, recorded_ms INTEGER NOT NULL, summary TEXT NOT NULL,
-            salts BLOB NOT NULL, levels BLOB NOT NULL) WITHOUT ROWID;
-        CREATE TABLE receipt (
-            id INTEGER PRIMARY KEY, jws TEXT NOT NULL, device TEXT NOT NULL, request_lines TEXT NOT NULL,
-            answer_lines TEXT NOT NULL, at TEXT NOT NULL);
-        CREATE TABLE queue (
-            seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE REFERENCES trip (id), line BLOB NOT NULL,
-            sha256 TEXT NOT NULL UNIQUE, state TEXT NOT NULL, prior TEXT, attempts INTEGER NOT NULL DEFAULT 0,
-            lease TEXT, lease_until_ms INTEGER, ask_again_ms INTEGER, result_line BLOB,
-            receipt INTEGER REFERENCES receipt (id));
-        CREATE INDEX queue_state ON queue (state, seq);
-        CREATE TABLE tally (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
-        """,
-    ),
-)
+@dataclass(frozen=True, slots=True)
+class NewTrip:
+    """A trip that is about to be kept: what is shown, the evidence, and the record's line (None: not sent).
+
+    With `ask_until_ms` the record waits for an answer until then. `likenesses` are the fingerprints of its tracks.
+    """
+
+    id: str
+    recorded_ms: int
+    summary: Mapping[str, object]
+    evidence: Evidence
+    line: bytes | None
+    ask_until_ms: int | None = None
+    likenesses: Sequence[str] = ()
 
 
 class Store:
@@ -191,9 +194,9 @@ class Store:
             if not added:
                 raise NoTrip  # another process finished it
 
-    def fixes(self) -> list[Fix]:
-        """The fixes of the trip in progress, as they came."""
-        rows = self._read("SELECT at, lat, lon, accuracy_m, mock FROM fix ORDER BY seq")
+    def fixes(self, since: float = 0.0) -> list[Fix]:
+        """The fixes of the trip in progress, as they came; with `since` (Unix seconds) only those made from then on."""
+        rows = self._read("SELECT at, lat, lon, accuracy_m, mock FROM fix WHERE at >= ? ORDER BY seq", (since,))
         return [Fix(Point(lat, lon), at, accuracy_m, bool(mock)) for at, lat, lon, accuracy_m, mock in rows]
 
     def last_fix(self) -> Fix | None:
@@ -213,56 +216,58 @@ class Store:
 
     # Finished trips and their records
 
-    def commit_trip(
-        self,
-        trip_id: str,
-        recorded_ms: int,
-        summary: Mapping[str, object],
-        evidence: Evidence,
-        line: bytes | None,
-        mark: Mark | None = None,
-    ) -> bool:
+    def commit_trip(self, trip: NewTrip, mark: Mark | None = None) -> bool:
         """End the trip in progress: trip, record, hash and queue entry in one transaction, on disk before returning.
 
         With a `mark`: False, and nothing is done, when the trip went on or was finished since; look at it again.
         """
-        levels = [zlib.compress(level) for level in evidence.levels]
         with self._write() as db:
             if mark is not None and Mark(*db.execute(_MARK).fetchone()) != mark:
                 return False
-            if line is not None and _scalar(db, "SELECT count(*) FROM queue WHERE state = 'pending'") >= QUEUE_ROWS_MAX:
-                raise QueueFull(QUEUE_ROWS_MAX)
-            db.execute(
-                "INSERT INTO trip (id, recorded_ms, summary, salts, levels) VALUES (?, ?, ?, ?, ?)",
-                (trip_id, recorded_ms, json.dumps(summary), b"".join(evidence.salts), _pack(levels)),
-            )
-            if line is not None:
-                digest = sha256_hex(line)
-                db.execute(
-                    "INSERT INTO queue (id, line, sha256, state) VALUES (?, ?, ?, 'pending')", (trip_id, line, digest)
-                )
-                written, kept = db.execute("SELECT line, sha256 FROM queue WHERE id = ?", (trip_id,)).fetchone()
-                if sha256_hex(written) != kept or written != line:
-                    raise StorageError("the record did not read back as written", "记录写入校验失败")
-            _count(db, "recorded" if line is not None else "local")
+            _insert_trip(db, trip)
             _clear_trip(db)
         return True
+
+    def knows(self, likenesses: Sequence[str]) -> bool:
+        """Whether a finished trip has a track with one of these fingerprints."""
+        query = "SELECT count(*) FROM likeness WHERE fingerprint = ?"
+        return any(self._read(query, (likeness,))[0][0] for likeness in likenesses)
+
+    # What the person says of a trip that waits for an answer
+
+    def confirm(self, trip_id: str) -> None:
+        """It was as recorded: the record may be sent. Raises `NoQuestion`."""
+        with self._write() as db:
+            _close_question(db, trip_id, State.PENDING)
+
+    def withdraw(self, trip_id: str, answer: str, corrected: NewTrip | None) -> None:
+        """It was not: the record is never sent, and the corrected trip takes its place. Raises `NoQuestion`."""
+        with self._write() as db:
+            _close_question(db, trip_id, State.WITHDRAWN)
+            (summary,) = db.execute("SELECT summary FROM trip WHERE id = ?", (trip_id,)).fetchone()
+            told = {**json.loads(summary), "answer": answer, "corrected_by": corrected.id if corrected else None}
+            db.execute("UPDATE trip SET summary = ? WHERE id = ?", (json.dumps(told), trip_id))
+            if corrected is not None:
+                _insert_trip(db, corrected)
+                db.execute("UPDATE likeness SET trip = ? WHERE trip = ?", (corrected.id, trip_id))
 
     def trips(self) -> list[TripRow]:
         """Every finished trip, newest first."""
         return [_trip_row(row) for row in self._read(f"{_TRIPS} ORDER BY recorded_ms DESC, trip.id")]
 
     def trip(self, trip_id: str) -> TripRow:
-        """One finished trip."""
-        return _trip_row(self._read(f"{_TRIPS} WHERE trip.id = ?", (trip_id,))[0])
+        """One finished trip. Raises `InvalidInput` where there is none of that id."""
+        for row in self._read(f"{_TRIPS} WHERE trip.id = ?", (trip_id,)):
+            return _trip_row(row)
+        raise _no_such_trip(trip_id)
 
-    def evidence(self, trip_id: str) -> Evidence | None:
-        """The levels and salts of a trip, for opening its commitment."""
+    def evidence(self, trip_id: str) -> Evidence:
+        """The levels and salts of a trip, for opening its commitment. Raises `InvalidInput` as `trip` does."""
         for salts, levels in self._read("SELECT salts, levels FROM trip WHERE id = ?", (trip_id,)):
             one, two, three = (zlib.decompress(level) for level in _unpack(levels))
             size = len(salts) // 3
             return Evidence((one, two, three), (salts[:size], salts[size : 2 * size], salts[2 * size :]))
-        return None
+        raise _no_such_trip(trip_id)
 
     # The queue
 
@@ -279,7 +284,7 @@ class Store:
                 return []
             due = db.execute(
                 "SELECT id, line, sha256 FROM queue WHERE state = 'pending'"
-                " OR (state IN ('held', 'unsupported') AND ask_again_ms <= ?) ORDER BY seq",
+                " OR (state IN ('asked', 'held', 'unsupported') AND ask_again_ms <= ?) ORDER BY seq",
                 (now_ms,),
             )
             for record_id, line, digest in due.fetchall():
@@ -368,6 +373,12 @@ class Store:
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
             )
 
+    def salt(self) -> str:
+        """32 random hex digits of this phone, made at the first need: hashes under it mean nothing elsewhere."""
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', lower(hex(randomblob(16))))")
+            return str(db.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()[0])
+
     def _migrate(self) -> None:
         with self._lock, _typed_errors():
             (version,) = self._durable.execute("PRAGMA user_version").fetchone()
@@ -405,7 +416,7 @@ def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
     # autocommit: transactions begin where we say, and IMMEDIATE.
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _into_wal(db)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA secure_delete = ON")
@@ -413,6 +424,19 @@ def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _into_wal(db: sqlite3.Connection) -> None:
+    """The change needs the file alone, and SQLite does not wait for that: two processes may open it at once."""
+    give_up = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > give_up:
+                raise
+            time.sleep(BUSY_PAUSE_S)
 
 
 @contextmanager
@@ -436,6 +460,11 @@ def _typed_errors() -> Iterator[None]:
         ) from error
 
 
+def _no_such_trip(trip_id: str) -> InvalidInput:
+    zh = f"本机没有编号为 {trip_id!r} 的出行：请查看出行记录"
+    return InvalidInput("trip", f"no trip here has the id {trip_id!r}: see trips()", zh)
+
+
 _MARK = (
     "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM fix),"
     " (SELECT at || body FROM event ORDER BY seq LIMIT 1)"
@@ -456,6 +485,37 @@ def _insert_event(db: sqlite3.Connection, event: Event) -> None:
         "INSERT INTO event (kind, at, monotonic, boot, body) VALUES (?, ?, ?, ?, ?)",
         (event.kind, event.at, event.monotonic, event.boot, json.dumps(dict(event.body))),
     )
+
+
+def _insert_trip(db: sqlite3.Connection, trip: NewTrip) -> None:
+    waiting = "SELECT count(*) FROM queue WHERE state IN ('pending', 'asked')"
+    if trip.line is not None and _scalar(db, waiting) >= QUEUE_ROWS_MAX:
+        raise QueueFull(QUEUE_ROWS_MAX)
+    levels = _pack([zlib.compress(level) for level in trip.evidence.levels])
+    db.execute(
+        "INSERT INTO trip (id, recorded_ms, summary, salts, levels) VALUES (?, ?, ?, ?, ?)",
+        (trip.id, trip.recorded_ms, json.dumps(trip.summary), b"".join(trip.evidence.salts), levels),
+    )
+    if trip.line is not None:
+        state = State.PENDING if trip.ask_until_ms is None else State.ASKED
+        db.execute(
+            "INSERT INTO queue (id, line, sha256, state, ask_again_ms) VALUES (?, ?, ?, ?, ?)",
+            (trip.id, trip.line, sha256_hex(trip.line), state, trip.ask_until_ms),
+        )
+        written, kept = db.execute("SELECT line, sha256 FROM queue WHERE id = ?", (trip.id,)).fetchone()
+        if sha256_hex(written) != kept or written != trip.line:
+            raise StorageError("the record did not read back as written", "记录写入校验失败")
+    db.executemany("INSERT OR IGNORE INTO likeness VALUES (?, ?)", [(item, trip.id) for item in trip.likenesses])
+    _count(db, "recorded" if trip.line is not None else "local")
+
+
+def _close_question(db: sqlite3.Connection, trip_id: str, state: State) -> None:
+    """Under the write lock: the question may have lapsed, or been answered elsewhere, meanwhile."""
+    changed = db.execute(
+        "UPDATE queue SET state = ?, ask_again_ms = NULL WHERE id = ? AND state = 'asked'", (state, trip_id)
+    ).rowcount
+    if not changed:
+        raise NoQuestion
 
 
 def _clear_trip(db: sqlite3.Connection) -> None:

@@ -85,10 +85,16 @@ class SyncReport:
     stop: Stop = Stop.DONE
     detail: str = ""
     requests: int = 0
+    asked: int = 0
+    """Trips that are not sent yet because they wait for an answer: see `TripView.question`."""
 
     def message(self, lang: str = "en") -> str:
         """The reason in Chinese (`lang` begins with "zh") or English."""
-        return _STOP_TEXTS[self.stop][1 if lang.startswith("zh") else 0]
+        zh = lang.startswith("zh")
+        text = _STOP_TEXTS[self.stop][1 if zh else 0]
+        if not self.asked:
+            return text
+        return text + (f"；{self.asked} 次出行待您回答" if zh else f"; {self.asked} wait for your answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +199,8 @@ class Sender:
         return count
 
     def _report(self, settled: Counter[State], stop: Stop, detail: str, requests: int) -> SyncReport:
-        return SyncReport(dict(settled), self._store.waiting(), stop, detail, requests)
+        asked = self._store.states().get(State.ASKED, 0)
+        return SyncReport(dict(settled), self._store.waiting(), stop, detail, requests, asked)
 
     def _state(self) -> RetryState:
         kept = self._store.get("retry")

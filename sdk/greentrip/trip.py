@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from greentrip.errors import InvalidInput
 
+AT_S_MAX = 253_402_300_799
+"""Unix seconds at the end of the year 9999: what a datetime holds. A later time is none."""
+
 CHINA_TIME = timezone(timedelta(hours=8), "UTC+8")
 """A trip's day and half-hour are taken at fixed UTC+8: phones may lack zone data, and China has one zone."""
 
@@ -51,24 +54,59 @@ class Flag(StrEnum):
     REPLAY = "replay"
 
 
+class Datum(StrEnum):
+    """What a pair of degrees counts from: see `greentrip.distance.datum`."""
+
+    WGS84 = "WGS-84"
+    GCJ02 = "GCJ-02"
+    BD09 = "BD-09"
+
+
+def check_degrees(lat: object, lon: object) -> None:
+    """Raises `InvalidInput` when latitude or longitude is out of range or not a number."""
+    degrees: tuple[tuple[str, object, int], ...] = (("lat", lat, 90), ("lon", lon, 180))
+    for field, value, limit in degrees:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InvalidInput(field, f"{value!r} is not a number of degrees", f"{value!r} 不是有效的度数")
+        if abs(value) > limit:
+            swapped = field == "lat" and abs(value) <= 180
+            hint_en, hint_zh = (": latitude comes first", "：纬度在前，经度在后") if swapped else ("", "")
+            raise InvalidInput(
+                field,
+                f"{value!r} lies outside -{limit}..{limit} degrees{hint_en}",
+                f"{value!r} 超出 -{limit}..{limit} 度的范围{hint_zh}",
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place on earth, WGS-84, in degrees. Raises `InvalidInput` when out of range or not a number."""
+    """A place on earth, WGS-84, in degrees, latitude first. Raises `InvalidInput` when out of range or not a number.
+
+    What maps sold in China give is no `Point`: see `Gcj02Point` and `Bd09Point`.
+    """
 
     lat: float
     lon: float
 
     def __post_init__(self) -> None:
-        degrees: tuple[tuple[str, object, int], ...] = (("lat", self.lat, 90), ("lon", self.lon, 180))
-        for field, value, limit in degrees:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise InvalidInput(field, f"{value!r} is not a number of degrees", f"{value!r} 不是有效的度数")
-            if abs(value) > limit:
-                raise InvalidInput(
-                    field,
-                    f"{value!r} lies outside -{limit}..{limit} degrees",
-                    f"{value!r} 超出 -{limit}..{limit} 度的范围",
-                )
+        check_degrees(self.lat, self.lon)
+
+    @property
+    def datum(self) -> Datum:
+        """WGS-84."""
+        return Datum.WGS84
+
+
+def check_wgs84(*points: object) -> None:
+    """Raises `InvalidInput` for whatever is no `Point`: the same numbers mean another place in another datum."""
+    for point in points:
+        if not isinstance(point, Point):
+            kind = f" is {datum}" if (datum := getattr(point, "datum", None)) else " is no Point"
+            raise InvalidInput(
+                "point",
+                f"{point!r}{kind}, a Point (WGS-84) is wanted: convert it with to_wgs84()",
+                f"{point!r} 不是 WGS-84 坐标点：请用 to_wgs84() 转换",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +128,9 @@ class Fix:
     accuracy_m: float | None = None
     mock: bool = False
 
+    def __post_init__(self) -> None:
+        check_wgs84(self.point)
+
 
 class GapCause(StrEnum):
     """Why a part of the way was not recorded."""
@@ -104,7 +145,10 @@ class GapCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A part of the way that was not recorded: from when to when (Unix seconds), the straight metres across, why."""
+    """A part of the way that was not recorded: from when to when (Unix seconds), the straight metres across, why.
+
+    The straight metres are 0 where none are missing: the phone was where it is, or the leg is measured otherwise.
+    """
 
     from_at: float
     to_at: float
@@ -155,6 +199,8 @@ class Leg:
     ended_at: float
     fixes: tuple[Fix, ...] = ()
     changes: tuple[str, ...] = ()
+    stops: tuple[tuple[float, float], ...] = ()
+    """When the app was not running, from and to in Unix seconds."""
 
     @property
     def duration_s(self) -> float:

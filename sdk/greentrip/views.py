@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
+from greentrip.correction import Answer
+from greentrip.gaps import gap_texts
 from greentrip.measure import Measured
 from greentrip.methodology import LegReduction, Reason
+from greentrip.question import Question
 from greentrip.record import MeasuredLeg, duration_min
+from greentrip.sampling import Settings, asked_for
 from greentrip.store import State, TripRow
-from greentrip.trip import Method, Mode, Point, Route, Station, china_day_and_slot
+from greentrip.trip import Gap, GapCause, Method, Mode, Point, Route, Station, china_day_and_slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class LegView:
     gap: bool
     ug: int
     reasons: tuple[Reason, ...]
+    gaps: tuple[Gap, ...] = ()
+    """Each part that was not recorded; `gap_text` says it in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,21 @@ class TripView:
     """The exact bytes that leave the phone; None for a trip that is not sent."""
     official_mg: int | None = None
     rules: tuple[Rule, ...] = ()
+    question: Question | None = None
+    """What the phone wants to know before it sends the trip: see `GreenTrip.answer`."""
+    answer: Answer | None = None
+    """What the person said of a withdrawn trip."""
+    corrected_by: str | None = None
+    """The id of the trip that took its place, if one did."""
+
+    def gap_texts(self, lang: str = "en") -> list[str]:
+        """What was not recorded of the trip, in sentences for the commuter."""
+        return gap_texts([gap for leg in self.legs for gap in leg.gaps], lang)
 
     def why_not_sent(self, lang: str = "en") -> str:
         """The explanation for a trip that stays on the phone; empty for the others."""
+        if self.state is State.WITHDRAWN:
+            return _withdrawn(self.answer, self.corrected_by is not None, lang.startswith("zh"))
         if self.state is not State.LOCAL:
             return ""
         if lang.startswith("zh"):
@@ -74,7 +92,7 @@ class TripView:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of this phone: recorded = local + waiting + held + unsupported + all exits.
+    """Counts of this phone: recorded = local + waiting + asked + held + unsupported + all exits.
 
     `exits` says how records left the queue for good, by state; `rules` why some did not count. `refused` counts the
     times that a trip could not be taken in (disk or queue full): it stayed in progress, maybe to be finished later.
@@ -87,7 +105,25 @@ class Stats:
     states: Mapping[State, int]
     exits: Mapping[State, int]
     refused: int = 0
+    asked: int = 0
+    """Trips that wait for an answer: see `TripView.question`."""
     rules: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How many fixes the finished legs of a mode asked the phone for: those that came, and the tries in vain."""
+
+    mode: Mode
+    legs: int
+    seconds: int
+    fixes: int
+    asked: int
+
+    @property
+    def asked_an_hour(self) -> float:
+        """Fixes asked for in an hour of that mode."""
+        return self.asked * 3600 / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +148,33 @@ class Entry:
     balance_mg: int
 
 
+def _withdrawn(answer: Answer | None, replaced: bool, zh: bool) -> str:
+    """Why a trip was withdrawn, by what the person said."""
+    if replaced:
+        return "您已更正出行方式：以更正后的出行为准" if zh else "you corrected it: the corrected trip counts instead"
+    what = _ANSWERS.get(answer or Answer.OTHER, _ANSWERS[Answer.OTHER])[1 if zh else 0]
+    if zh:
+        return f"您说明这是{what}，不属于低碳出行方式：仅保存在本机，不上传"
+    return f"you said that it was {what}, which is no mode of the programme: kept on this phone, not sent"
+
+
+_ANSWERS = {
+    Answer.CAR: ("a car", "小汽车"),
+    Answer.EBIKE: ("an e-bike", "电动自行车"),
+    Answer.OTHER: ("something else", "其他方式"),
+}
+
+
 def label(place: Point | Station) -> str:
     """A place in words."""
     return place.name if isinstance(place, Station) else f"{place.lat:.5f}, {place.lon:.5f}"
 
 
-def summary_of(measured: Measured) -> dict[str, object]:
+def summary_of(measured: Measured, question: Question | None = None) -> dict[str, object]:
     """What the store keeps for showing a trip."""
     first, last = measured.legs[0].leg, measured.legs[-1].leg
     return {
+        "question": None if question is None else asdict(question),
         "started_at": first.started_at,
         "ended_at": last.ended_at,
         "reduction_mg": measured.reduction.mg,
@@ -144,9 +198,30 @@ def _leg_to_json(item: MeasuredLeg, part: LegReduction) -> dict[str, object]:
         "route": estimate.route,
         "changes": list(estimate.changes),
         "gap": estimate.gap,
+        "gaps": [[gap.from_at, gap.to_at, gap.straight_m, gap.cause] for gap in estimate.gaps],
+        "sampling": _sampled(item),
         "ug": part.ug,
         "reasons": [*part.reasons, *_said_by_the_phone(item)],
     }
+
+
+def _sampled(item: MeasuredLeg) -> dict[str, int]:
+    leg = item.leg
+    settings = Settings(leg.mode, on_network=item.estimate.method is Method.RAIL)
+    asked = asked_for(settings, leg.started_at, leg.fixes, leg.ended_at)
+    return {"seconds": round(leg.duration_s), "fixes": len(leg.fixes), "asked": asked}
+
+
+def sampling_of(rows: Sequence[TripRow]) -> tuple[Sampling, ...]:
+    """What was asked for by mode, over stored trips. Those of an older version did not count it."""
+    legs = [leg for row in rows for leg in cast("Sequence[dict[str, object]]", row.summary["legs"])]
+    found = []
+    for mode in Mode:
+        counts = [cast("dict[str, int]", leg["sampling"]) for leg in legs if leg["mode"] == mode and "sampling" in leg]
+        if counts:
+            seconds, fixes, asked = (sum(count[key] for count in counts) for key in ("seconds", "fixes", "asked"))
+            found.append(Sampling(mode, len(counts), seconds, fixes, asked))
+    return tuple(found)
 
 
 def _said_by_the_phone(item: MeasuredLeg) -> list[Reason]:
@@ -172,7 +247,17 @@ def view_of(row: TripRow) -> TripView:
         record=row.record,
         official_mg=official if isinstance(official, int) else None,
         rules=tuple(read_rules(result.get("rules"))),
+        question=_question_of(summary) if row.state is State.ASKED else None,
+        answer=Answer(str(summary["answer"])) if summary.get("answer") else None,
+        corrected_by=cast("str | None", summary.get("corrected_by")),
     )
+
+
+def _question_of(summary: Mapping[str, object]) -> Question:
+    value = cast("dict[str, object]", summary["question"])
+    choices = tuple(Answer(choice) for choice in cast("list[str]", value["choices"]))
+    leg, claimed = cast("int", value["leg"]), Mode(str(value["claimed"]))
+    return Question(leg, claimed, choices, str(value["en"]), str(value["zh"]))
 
 
 def read_rules(value: object) -> list[Rule]:
@@ -192,4 +277,8 @@ def _leg_from_json(value: dict[str, object]) -> LegView:
     plain["route"] = Route(str(value["route"])) if value["route"] else None
     plain["changes"] = tuple(cast("list[str]", value["changes"]))
     plain["reasons"] = tuple(Reason(reason) for reason in cast("list[str]", value["reasons"]))
+    plain.pop("sampling", None)
+    # Trips that an older version recorded say only whether there was a gap.
+    rows = cast("list[tuple[float, float, int, str]]", value.get("gaps", []))
+    plain["gaps"] = tuple(Gap(since, until, metres, GapCause(cause)) for since, until, metres, cause in rows)
     return LegView(**plain)  # type: ignore[arg-type]  # the keys are those of _leg_to_json

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 import greentrip
 import greentrip.cli
 import greentrip.errors
+import greentrip.packs.cli
 from greentrip_server import cli, errors, openapi
 from greentrip_server.checks.reference import markdown as checks_page
 from greentrip_server.errors import KINDS, Problem
@@ -28,9 +29,9 @@ from greentrip_server.settings import Settings
 FOLDER = Path("docs") / "reference"
 _AGAIN = "<!-- Generated: make docs -->\n"
 _CLI = """\
-Two programs: `greentrip` comes with the SDK and plays a phone on a computer; `greentrip-server` runs and looks after a
-server. Every verb answers `--help`. Both end with status 0 when all went well, 1 when not, and 2 when the command line
-or a setting is wrong.
+Three programs: `greentrip` comes with the SDK and plays a phone on a computer; `greentrip-pack` comes with it too and
+makes the region pack of an app; `greentrip-server` runs and looks after a server. Every verb answers `--help`. All end
+with status 0 when all went well, 1 when not, and 2 when the command line or a setting is wrong.
 """
 _SETTINGS = """\
 All settings come from the environment; no file is read. An empty variable counts as not set. What is wrong is named,
@@ -81,7 +82,11 @@ def cli_page() -> str:
             _CLI,
             "## greentrip\n",
             f"{greentrip.cli.__doc__ or ''}\n",
-            *map(_verb, _argparse_verbs()),
+            *map(_verb, _argparse_verbs(greentrip.cli._parser())),
+            "## greentrip-pack\n",
+            f"{greentrip.packs.cli.__doc__ or ''}\n",
+            "[How to build a region pack](../how-to/build-a-region-pack.md) shows them at work.\n",
+            *map(_verb, _argparse_verbs(greentrip.packs.cli._parser())),
             "## greentrip-server\n",
             f"{cli.cli.help}\n",
             "`--version` prints the version. The settings are on [a page of their own](settings.md).\n",
@@ -95,19 +100,18 @@ def _verb(verb: _Verb) -> str:
     return f"### `{verb.name}`\n\n{verb.text}\n\n{table}"
 
 
-def _argparse_verbs() -> Iterator[_Verb]:
-    parser = greentrip.cli._parser()
+def _argparse_verbs(parser: argparse.ArgumentParser) -> Iterator[_Verb]:
     (verbs,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     for name, verb in cast("Mapping[str, argparse.ArgumentParser]", verbs.choices).items():
         words = [_argparse_word(action) for action in verb._actions if not isinstance(action, argparse._HelpAction)]
         # As for the other program: what stands by itself first, then options.
         words.sort(key=lambda word: word[0].startswith("-"))
-        yield _Verb(f"greentrip {name}", _sentence(verb.description or ""), words)
+        yield _Verb(f"{parser.prog} {name}", _sentence(verb.description or ""), words)
 
 
 def _argparse_word(action: argparse.Action) -> tuple[str, str]:
     if not action.option_strings:
-        return f"{action.metavar}...", _sentence(action.help or "")
+        return f"{action.metavar}{'...' if action.nargs else ''}", _sentence(action.help or "")
     value = "" if action.nargs == 0 else f" {action.metavar or _choices(action.choices) or action.dest.upper()}"
     needed = " Required." if action.required else ""
     return ", ".join(action.option_strings) + value, _sentence(action.help or "") + needed

@@ -123,9 +123,25 @@ def test_embed_the_sdk(folder: Path, shell: Shell, capsys: pytest.CaptureFixture
     assert "('虎坊桥',)" in printed
 
 
+def test_record_with_few_fixes(folder: Path, shell: Shell, capsys: pytest.CaptureFixture[str]):
+    run_page("record-with-few-fixes.md", shell, {}, {"the-root-key-that-the-server-shows": "A" * 43})
+    printed = capsys.readouterr().out
+    page = (HOW_TO / "record-with-few-fixes.md").read_text(encoding="utf-8")
+    for line in printed.splitlines()[:2]:
+        assert f"# {line}" in page
+    assert "您似乎已到达" in printed
+    assert re.search(r"^no position from \d\d:\d\d to \d\d:\d\d; 4086 m in a straight line$", printed, re.MULTILINE)
+
+
 def test_add_a_methodology(folder: Path, shell: Shell):
     (shown,) = filter(None, run_page("add-a-methodology.md", shell, {}, {}))
     assert re.search(r"^reference +beijing-trial@[0-9a-f]{16}$", shown, re.MULTILINE)
+
+
+def test_build_a_region_pack(folder: Path, shell: Shell):
+    built, shown = filter(None, run_page("build-a-region-pack.md", shell, {}, {}))
+    assert shown in built
+    assert re.search(r"^ +closed +1 \(大望路\)$", shown, re.MULTILINE)
 
 
 def test_run_a_server(folder: Path, shell: Shell, postgres_server: PostgresServer):

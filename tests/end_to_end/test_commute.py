@@ -398,11 +398,14 @@ def random_trip(green: GreenTrip, dice: random.Random, at: float) -> None:
         if dice.random() < 0.6:
             for step in range(31):
                 share = step / 31
-                point = Point(*(a + (b - a) * share for a, b in ((start.lat, end.lat), (start.lon, end.lon))))
+                sway = dice.uniform(-2e-5, 2e-5)  # nobody goes as straight as a ruler
+                point = Point(*(a + (b - a) * share + sway for a, b in ((start.lat, end.lat), (start.lon, end.lon))))
                 green.fix(point, at=at + seconds * share, accuracy_m=dice.choice([None, 5.0, 40.0]))
         at += seconds
         place = stations[index + 1] if by_stations else end
-    green.finish(place, at=at)
+    trip = green.finish(place, at=at)
+    if trip.question is not None:
+        green.answer(trip.id, trip.question.claimed)
 
 
 def moved(start: Point, dice: random.Random) -> Point:

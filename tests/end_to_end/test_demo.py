@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import signal
 import struct
@@ -104,13 +105,15 @@ def tables(text: str) -> list[str]:
 
 
 def gpx(path: Path, lat: float, lon: float, *, minutes: int = 15, broken_at: int = -1) -> Path:
-    """A ride to the north-east at 15 km/h, one point in 10 s, one a line."""
+    """A ride to the north-east at 15 km/h that sways by a metre, one point in 10 s, one a line."""
+    dice = random.Random(1)
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(days=400)
     points = []
     for step in range(minutes * 6):
         at = (begin + timedelta(seconds=10 * step)).isoformat().replace("+00:00", "Z")
-        shown = "north" if step == broken_at else f"{lat + step * 0.000265:.6f}"
-        points.append(f'<trkpt lat="{shown}" lon="{lon + step * 0.000345:.6f}"><time>{at}</time></trkpt>')
+        north, east = (step * slope + dice.uniform(-1e-5, 1e-5) for slope in (0.000265, 0.000345))
+        shown = "north" if step == broken_at else f"{lat + north:.6f}"
+        points.append(f'<trkpt lat="{shown}" lon="{lon + east:.6f}"><time>{at}</time></trkpt>')
     head = '<gpx version="1.1" creator="test"><trk><type>cycling</type><trkseg>'
     path.write_text("\n".join([head, *points, "</trkseg></trk></gpx>"]))
     return path

@@ -20,8 +20,8 @@ GREENTRIP = Path(sys.executable).with_name("greentrip")
 BEIJING = "39.9,116.4"
 SEGMENTS = 130
 USERS = ("Utrecht1", "Utrecht2", "Utrecht4", "Utrecht6", "Utrecht12")
-RULES_THAT_HOLD = {"speed", "length", "overlap", "trips_a_day"}
-RULES_THAT_NOTE = {"flags", "speed"}
+RULES_THAT_HOLD = {"speed", "length", "overlap", "trips_a_day", "mode_fit", "flags"}
+RULES_THAT_NOTE = {"flags", "speed", "mode_fit", "equal_features"}  # one person had three phones
 COLUMNS = 100
 
 
@@ -87,7 +87,7 @@ def replayed(
     for number, user in enumerate(USERS):
         folder = tmp_path_factory.mktemp(user)
         with account(server, folder, f"1370000000{number}") as where:
-            asked = ("--user", user, "--move-to", BEIJING, "--recent", "--json")
+            asked = ("--user", user, "--move-to", BEIJING, "--recent", "--confirm", "--json")
             done = greentrip("replay", file, *asked, *where)
             assert (done.returncode, done.stderr) == (0, "")
             told = json.loads(done.stdout)
@@ -165,7 +165,9 @@ def test_whole_days_of_a_phone(shared_data: Path, server: ServerProcess, tmp_pat
     assert done.returncode == 1  # nothing was recorded
     assert {row["note"] for row in json.loads(done.stdout)["tracks"]} == {"the file names no mode: pass --mode"}
     with account(server, tmp_path, "13600000000") as where:
-        done = greentrip("replay", file, "--mode", "cycle", "--move-to", BEIJING, "--recent", "--json", *where)
+        done = greentrip(
+            "replay", file, "--mode", "cycle", "--move-to", BEIJING, "--recent", "--confirm", "--json", *where
+        )
     assert (done.returncode, done.stderr) == (0, "")
     rows = json.loads(done.stdout)["tracks"]
     assert len(rows) == 28
@@ -206,6 +208,38 @@ def test_gpx_and_json_lines_also_packed(tmp_path: Path, name: str, content: Call
     assert (row["mode"], row["method"], row["note"]) == ("cycle", "track", "counts")
     assert 2_300 < row["metres"] < 2_600
     assert row["mg"] == row["metres"] // 100 * 100 * 95_300 // 1000
+
+
+def plt(steps: int = 60) -> str:
+    """A GeoLife file: the same ride, with the local time 16:10 GMT as the file has it."""
+    head = "Geolife trajectory\nWGS 84\nAltitude is in Feet\nReserved 3\n0,2,255,My Track,0,0,2,8421376\n0\n"
+    return head + "".join(
+        f"{39.9 + step * 0.0003:.6f},{116.4 + step * 0.0003:.6f},0,-777,{45451.673611 + step / 8640:.6f},"
+        f"2024-06-08,16:{10 + step // 6:02}:{step % 6 * 10:02}\r\n"
+        for step in range(steps)
+    )
+
+
+def test_geolife_files_by_their_labels_or_by_the_mode_that_is_given(tmp_path: Path):
+    file = tmp_path / "007" / "Trajectory" / "20240608161000.plt"
+    file.parent.mkdir(parents=True)
+    file.write_text(plt())
+    done = greentrip("replay", file, "--mode", "cycle", "--recent", "--json", "--lang", "en")
+    assert (done.returncode, done.stderr) == (0, "")
+    (row,) = json.loads(done.stdout)["tracks"]
+    assert (row["track"], row["mode"], row["method"]) == ("007 20240608161000", "cycle", "track")
+    assert 2_300 < row["metres"] < 2_600
+    (tmp_path / "007" / "labels.txt").write_text(
+        "Start Time\tEnd Time\tTransportation Mode\n"
+        "2024/06/08 16:10:00\t2024/06/08 16:14:50\tbike\n"
+        "2024/06/08 16:15:00\t2024/06/08 16:20:00\ttaxi\n"
+    )
+    done = greentrip("replay", file, "--recent", "--json", "--lang", "en")
+    assert (done.returncode, done.stderr) == (0, "")
+    ride, taxi = json.loads(done.stdout)["tracks"]
+    assert (ride["track"], ride["mode"]) == ("007 20240608161000 bike", "cycle")
+    assert 1_100 < ride["metres"] < 1_300
+    assert taxi["note"] == "not a mode of the programme: --mode takes it as one"
 
 
 def test_broken_lines_among_good_ones(tmp_path: Path):

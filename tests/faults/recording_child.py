@@ -9,6 +9,7 @@ from greentrip import GreenTrip, Network, Point
 HOME = Point(39.9, 116.4)
 METRES_PER_DEGREE = 111_195
 STEP_M = 14
+SWAY_M = 0.5
 
 
 def say(*words: object) -> None:
@@ -16,17 +17,18 @@ def say(*words: object) -> None:
 
 
 def at_step(step: int) -> Point:
-    return Point(HOME.lat + step * STEP_M / METRES_PER_DEGREE, HOME.lon)
+    # Who walks sways a little; a track without that is flagged as drawn.
+    return Point(HOME.lat + step * STEP_M / METRES_PER_DEGREE, HOME.lon + step % 2 * SWAY_M / METRES_PER_DEGREE)
 
 
-def main(folder: Path, script: str) -> None:
+def main(folder: Path, script: str, mode: str) -> None:
     green = GreenTrip.open(folder, server="https://greentrip.example", root_key="A" * 43, network=Network.sample())
     say("opened")
-    # The walk lies in the past, so that many minutes of fixes take no time.
+    # The trip lies in the past, so that many minutes of fixes take no time.
     began = time.time() - 7200
     while True:
         if green.active is None:
-            green.start("walk", HOME, at=began)
+            green.start(mode, HOME, at=began)
             say("started")
         if script == "start":
             time.sleep(60)
@@ -45,4 +47,4 @@ def main(folder: Path, script: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

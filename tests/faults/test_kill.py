@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from greentrip import Flag, GreenTrip, Method, Network, NoTrip, State
+from greentrip import Flag, GapCause, GreenTrip, Method, Mode, Network, NoTrip, State, gap_text
+from greentrip.methodology import bundled, round_distance
 from greentrip.record import decode
 from greentrip.wire import sha256_hex
 from support.trips import HOME, METRES_PER_DEGREE, north_of
@@ -24,9 +25,9 @@ CHILD = Path(__file__).with_name("recording_child.py")
 
 
 @contextmanager
-def _child(folder: Path, script: str) -> Iterator[subprocess.Popen]:
+def _child(folder: Path, script: str, mode: str = "walk") -> Iterator[subprocess.Popen]:
     started = subprocess.Popen(
-        [sys.executable, CHILD, str(folder), script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, CHILD, str(folder), script, mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         yield started
@@ -107,6 +108,35 @@ def test_fixes_from_before_the_kill_count(tmp_path: Path, seed: int, resumed: bo
         assert trip.reduction_mg == trip.legs[0].counted_m * 104
         place = trip.legs[0].end.split(",")[0]
         assert float(place) == pytest.approx(HOME.lat + walked_m / METRES_PER_DEGREE, abs=1e-5)
+    _intact(tmp_path)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_gap_after_a_kill_is_told_and_nothing_is_made_up_for_it(tmp_path: Path, mode: Mode, resumed: bool):
+    """A bus earns by its end points too: the straight line across the gap. The others earn what was recorded."""
+    with _child(tmp_path, "fixes", mode) as child:
+        while int(_said(child, "fix")[0]) < 120:
+            pass
+        child.kill()
+        child.wait()
+    with _open(tmp_path) as phone:
+        active = phone.active
+        assert active is not None
+        recorded_m = (active.fixes - 1) * 14
+        if resumed:
+            phone.resume()
+        trip = phone.finish(north_of(HOME, recorded_m + 4000))
+        (leg,) = trip.legs
+        (gap,) = leg.gaps
+        assert gap.cause is GapCause.STOPPED
+        assert gap.from_at == pytest.approx(active.last_seen_at.timestamp(), abs=1e-3)
+        assert gap.straight_m == pytest.approx(4000, abs=20)
+        assert gap.minutes > 60
+        assert gap_text(gap).startswith(f"probably missed {gap.minutes} minutes: the system stopped the service at ")
+        assert 0.85 * recorded_m - 100 <= leg.metres <= recorded_m
+        counted_m = leg.metres + (gap.straight_m if mode is Mode.BUS else 0)
+        assert decode(trip.record or b"").legs[0].distance_m == round_distance(bundled().modes[mode], counted_m)
     _intact(tmp_path)
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import greentrip_demo
-from greentrip import Closed, GreenTrip, InvalidInput, Mode, Network, Point, State, Station, Unreachable, needs
+from greentrip import Answer, Closed, GreenTrip, InvalidInput, Mode, Network, Point, State, Station, Unreachable, needs
 from greentrip.testing import FakeClock
 from greentrip_demo.background import Background
 from greentrip_demo.fonts import find_cjk_font
@@ -19,6 +19,7 @@ from greentrip_demo.launch import read_arguments
 from greentrip_demo.recording import Phase, Recording, read_changes, read_place
 from greentrip_demo.texts import LANGUAGES, catalogue
 from support.fake_server import FakeServer
+from support.recorded import fixes_until, record
 
 FOLDER = Path(greentrip_demo.__file__).parent
 HOME, WORK = "39.8890, 116.3790", "39.9060,116.7000"
@@ -237,6 +238,47 @@ def test_a_trip_outside_the_provinces_stays_and_says_so(app: Recording, clock: F
     assert app.queue == "1 recorded, 0 waiting to be sent"
 
 
+# A doubt
+
+
+@pytest.fixture
+def asked(open_app: OpenApp, clock: FakeClock) -> Recording:
+    """A drive that was recorded as a walk."""
+    record(open_app(enrolled=True)._green, fixes_until(clock.now(), Mode.CARPOOL), Mode.WALK)
+    return open_app(lang="zh")
+
+
+def test_a_doubt_is_put_to_the_person_with_answers_to_press(asked: Recording):
+    assert asked.question is not None
+    assert asked.question.text.startswith("本段记录为步行")
+    assert asked.question.answers[0] == ("walk", "步行")
+    assert ("car", "小汽车或出租车") in asked.question.answers
+    assert asked.trips[0].state == "待您回答"
+
+
+@pytest.mark.parametrize(("answer", "states"), [("car", ["已由您撤回"]), ("walk", ["待上传"])])
+def test_an_answer_ends_the_question(asked: Recording, answer: str, states: list[str]):
+    assert asked.question is not None
+    assert asked.answer(asked.question.trip, answer)
+    assert asked.question is None
+    assert [trip.state for trip in asked.trips] == states
+
+
+def test_a_corrected_trip_takes_the_place_of_the_old_one(asked: Recording):
+    assert asked.question is not None
+    assert asked.answer(asked.question.trip, "bus")
+    assert sorted(trip.state for trip in asked.trips) == ["已由您撤回", "待上传"]
+    assert asked.trips[0].lines != asked.trips[1].lines
+
+
+def test_an_answer_given_twice_is_a_sentence(asked: Recording):
+    assert asked.question is not None
+    trip = asked.question.trip
+    assert asked.answer(trip, "walk")
+    assert not asked.answer(trip, "walk")
+    assert "没有待回答的问题" in asked.error
+
+
 # After an interruption
 
 
@@ -252,7 +294,8 @@ def test_an_interrupted_trip_is_offered(open_app: OpenApp, clock: FakeClock, way
         assert app.phase is Phase.RUNNING
     elif way == "finish":
         assert app.finish("东夏园")
-        assert len(app.trips) == 1
+        (trip,) = app.trips
+        assert "probably missed 30 minutes: the system stopped the service at 08:00, it went on at 08:30" in trip.lines
     else:
         assert app.cancel()
         assert app.trips == ()
@@ -370,6 +413,7 @@ def test_every_text_that_is_asked_for_exists():
         asked |= set(re.findall(r"(?:\.text\(|\.tr\[)\"(\w+)\"", (FOLDER / file).read_text()))
     asked |= set(re.findall(r"\"(note_\w+)\"", "".join(file.read_text() for file in FOLDER.glob("*.py"))))
     asked |= {f"mode_{mode}" for mode in Mode} | {f"state_{state}" for state in State}
+    asked |= {f"answer_{answer}" for answer in Answer}
     assert asked == known
 
 

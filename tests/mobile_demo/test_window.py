@@ -18,7 +18,7 @@ TIMEOUT_S = 120.0
 
 
 def drive(step: str, folder: Path, status: int = 0) -> dict:
-    path = os.pathsep.join([str(ROOT / "mobile_demo"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(ROOT / "mobile_demo"), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(CHILD), step, str(folder)],
         capture_output=True,
@@ -59,6 +59,19 @@ def test_a_trip_is_sent_to_the_server_on_this_machine_which_ends_with_the_app(tm
     assert any("made-up account" in note for note in facts["notes"])
     with pytest.raises(ProcessLookupError):
         os.kill(facts["server_pid"], 0)
+
+
+def test_a_doubt_is_asked_and_answered(tmp_path: Path):
+    facts = drive("asked", tmp_path)
+    title, text, *answers = facts["question"]
+    assert title.startswith("One question about")
+    assert "recorded as a walk" in text
+    assert answers[0] == "I walked"
+    assert "By car or taxi" in answers
+    ((state, *lines),) = facts["trips"]
+    assert state == "withdrawn by you"
+    assert "you said that it was a car" in lines[-1]
+    _assert_picture(Path(facts["screenshot"]))
 
 
 def _assert_picture(file: Path) -> None:

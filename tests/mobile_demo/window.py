@@ -1,7 +1,7 @@
 """A window without a screen, driven by touches: `python window.py STEP FOLDER`; prints JSON. Started by test_window.py.
 
 STEP is one of: offline (a trip from start to finish), begin (start one and die), resume (finish that one), embedded (a
-trip, sent to a server on this machine).
+trip, sent to a server on this machine), asked (a drive that was recorded as a walk, and the answer).
 """
 
 import asyncio
@@ -26,9 +26,12 @@ prepare_kivy()
 from kivy.core.window import Window  # noqa: E402
 from kivy.tests.common import UnitTestTouch  # noqa: E402
 
+from greentrip import Mode  # noqa: E402
 from greentrip_demo.app import DemoApp  # noqa: E402
 from greentrip_demo.connection import Connector  # noqa: E402
 from greentrip_demo.fonts import find_cjk_font  # noqa: E402
+from greentrip_demo.recording import Recording  # noqa: E402
+from support.recorded import fixes_until, record  # noqa: E402
 
 TIMEOUT_S = 20.0
 
@@ -85,6 +88,9 @@ class Driver:
         await self.phase("interrupted" if STEP == "resume" else "ready")
         recording = self.app.recording
         assert recording is not None
+        if STEP == "asked":
+            await self.asked(recording)
+            return
         self.facts["needs"] = recording.needs
         if STEP == "resume":
             await self.touch(self.find("resume"))
@@ -119,6 +125,19 @@ class Driver:
         self.app.root.ids.scroll.scroll_y = 1
         await asyncio.sleep(0.1)
         self.facts["screenshot"] = Window.screenshot(name=str(FOLDER / "screen.png"))
+
+    async def asked(self, recording: Recording) -> None:
+        record(recording._green, fixes_until(time.time(), Mode.CARPOOL), Mode.WALK)
+        recording._look()
+        question = self.app.root.ids.question
+        await self.until(lambda: question.children)
+        self.facts["question"] = [child.text for child in reversed(question.children)]
+        self.app.root.ids.scroll.scroll_y = 1
+        await asyncio.sleep(0.1)
+        self.facts["screenshot"] = Window.screenshot(name=str(FOLDER / "screen.png"))
+        await self.touch(next(child for child in question.children if getattr(child, "answer", "") == "car"))
+        await self.until(lambda: not question.children)
+        self.facts["trips"] = [[trip.state, *trip.lines] for trip in recording.trips]
 
 
 async def main() -> None:

@@ -20,6 +20,7 @@ import pytest
 from greentrip import (
     FileSecrets,
     GreenTrip,
+    InvalidInput,
     NoTrip,
     QueueFull,
     State,
@@ -30,9 +31,10 @@ from greentrip import (
 )
 from greentrip import client as client_module
 from greentrip import store as store_module
+from greentrip.migrations import MIGRATIONS
 from greentrip.record import Evidence
 from greentrip.recorder import Event
-from greentrip.store import MIGRATIONS, Receipt, Settlement, Store
+from greentrip.store import NewTrip, Receipt, Settlement, Store
 from greentrip.testing import FakeClock
 from greentrip.trip import Fix, Point
 from greentrip.wire import sha256_hex
@@ -60,7 +62,7 @@ def store(path: Path) -> Iterator[Store]:
 def _add(store: Store, *names: str) -> list[bytes]:
     lines = [b'{"record":"%s"}' % name.encode() for name in names]
     for name, line in zip(names, lines, strict=True):
-        store.commit_trip(name, 0, {}, LEVELS, line)
+        store.commit_trip(NewTrip(name, 0, {}, LEVELS, line))
     return lines
 
 
@@ -132,14 +134,15 @@ def test_the_evidence_opens_the_commitment_of_the_stored_record(phone: GreenTrip
     evidence = phone._store.evidence(trip.id)
     assert evidence is not None
     assert evidence.commitment().encode() in (trip.record or b"")
-    assert phone._store.evidence("nobody") is None
+    with pytest.raises(InvalidInput, match="no trip here"):
+        phone._store.evidence("nobody")
 
 
 def test_a_failed_commit_leaves_the_trip_in_progress(store: Store):
     _add(store, "one")
     store.append_event(Event("start", 1.0, 1.0, "boot", {"mode": "walk"}))
     with pytest.raises(StorageError):
-        store.commit_trip("one", 0, {}, LEVELS, b"{}")  # the id is taken
+        store.commit_trip(NewTrip("one", 0, {}, LEVELS, b"{}"))  # the id is taken
     assert [event.kind for event in store.events()] == ["start"]
     assert [row.id for row in store.trips()] == ["one"]
 
@@ -147,7 +150,7 @@ def test_a_failed_commit_leaves_the_trip_in_progress(store: Store):
 def test_the_same_bytes_cannot_be_queued_twice(store: Store):
     (line,) = _add(store, "one")
     with pytest.raises(StorageError, match="SQLITE_CONSTRAINT"):
-        store.commit_trip("two", 0, {}, LEVELS, line)
+        store.commit_trip(NewTrip("two", 0, {}, LEVELS, line))
     assert [row.id for row in store.trips()] == ["one"]
 
 
@@ -286,7 +289,7 @@ def test_a_full_queue_refuses_and_evicts_nothing(phone: GreenTrip, clock: FakeCl
 
 def test_a_trip_that_is_not_sent_needs_no_place_in_the_queue(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "QUEUE_ROWS_MAX", 0)
-    store.commit_trip("local", 0, {}, LEVELS, None)
+    store.commit_trip(NewTrip("local", 0, {}, LEVELS, None))
     assert store.trip("local").state is State.LOCAL
 
 
@@ -516,14 +519,14 @@ CHILD = """
 import sys
 from pathlib import Path
 from greentrip.record import Evidence
-from greentrip.store import Store
+from greentrip.store import NewTrip, Store
 
 path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 levels = Evidence((b"[1]", b"[2]", b"[3]"), (b"a" * 16, b"b" * 16, b"c" * 16))
 store = Store(path)
 sys.stdin.readline()
 for number in range(count):
-    store.commit_trip(f"{name}-{number}", 0, {}, levels, f'{{"record":"{name}-{number}"}}'.encode())
+    store.commit_trip(NewTrip(f"{name}-{number}", 0, {}, levels, f'{{"record":"{name}-{number}"}}'.encode()))
     taken = store.lease(f"{name}-{number}", 0, 60_000, 500, 10**9)
     print(len(taken) and len({record.id for record in taken}), flush=True)
     store.release(f"{name}-{number}")

@@ -12,7 +12,7 @@ from datetime import date
 
 from greentrip.methodology.file import Methodology, ModeRules
 from greentrip.methodology.reasons import Reason
-from greentrip.trip import Estimate, Method, Mode
+from greentrip.trip import Estimate, GapCause, Method, Mode
 
 UG_PER_MG = 1000
 UNKNOWN_STEP_M = 100
@@ -87,12 +87,23 @@ def distance_to_record(methodology: Methodology, mode: Mode, estimate: Estimate)
     """The one distance of a leg that its record carries, in metres: the amount that counts.
 
     Between end points only the lower end of the interval counts, where that earns at all; else the best value is shown.
+    A mode that earns by end points earns the straight line across a gap of its track too: it joins two known points.
     """
     rules = methodology.modes.get(mode)
     if rules is None:
         return estimate.metres // UNKNOWN_STEP_M * UNKNOWN_STEP_M
-    conservative = estimate.method is Method.ENDPOINTS and Method.ENDPOINTS in rules.earns_by
-    return round_distance(rules, estimate.low_m if conservative else estimate.metres)
+    if Method.ENDPOINTS not in rules.earns_by:
+        return round_distance(rules, estimate.metres)
+    if estimate.method is Method.ENDPOINTS:
+        return round_distance(rules, estimate.low_m)
+    return round_distance(rules, estimate.metres + _across_gaps_m(estimate))
+
+
+def _across_gaps_m(estimate: Estimate) -> int:
+    """Straight metres across what a track misses. Nobody can have travelled a jump, so it adds nothing."""
+    if estimate.method is not Method.TRACK:
+        return 0
+    return sum(gap.straight_m for gap in estimate.gaps if gap.cause is not GapCause.JUMP)
 
 
 def _refusal(methodology: Methodology, day: date, leg: LegFacts, rules: ModeRules | None) -> Reason | None:

@@ -10,7 +10,7 @@ from greentrip.trip import Mode
 
 
 @click.command("demo")
-@click.option("--track", type=click.Path(path_type=Path), help="Your own track (GPX or JSON lines) to replay.")
+@click.option("--track", type=click.Path(path_type=Path), help="Your own track (GPX, JSON lines or .plt) to replay.")
 @click.option("--mode", type=click.Choice([mode.value for mode in Mode]), help="Its mode, where the file names none.")
 @click.option("--move-to", metavar="LAT,LON", help="Let the track begin here; its metres are kept.")
 @click.option("--lang", type=click.Choice(["zh", "en"]), help="Language (default: by locale).")

@@ -16,12 +16,12 @@ from greentrip import BadFile, Fix, GreenTrip, Mode, Network, Point, TripView
 from greentrip.cli import DAY_S, days_between, play, track_point, trip_json
 from greentrip.replay import RecordedTrack, move, read_tracks
 from greentrip.trip import CHINA_TIME
-from greentrip_server.demo.sample import sample_ride
+from greentrip_server.demo.sample import SEED, sample_ride
 
-HOME = Point(39.885684, 116.3775)
-"""302 m south of 虎坊桥: with the usual detour of a walk, the published 500 m."""
-WORK = Point(39.905460, 116.7272)
-"""362 m north of 东夏园: likewise 600 m."""
+HOME = Point(39.885266, 116.3775)
+"""348 m south of 虎坊桥: with the usual detour of a walk, the published 500 m."""
+WORK = Point(39.906015, 116.7272)
+"""424 m north of 东夏园: likewise 600 m."""
 CONSENTS = {"location": "1", "sync": "1"}
 RIDE_BEFORE_KILL_S = 420
 RIDE_S = 720
@@ -107,7 +107,8 @@ class Phone:
     @staticmethod
     def _ride(start_at: float | None = None) -> tuple[Fix, ...]:
         start_at = datetime.now(CHINA_TIME).timestamp() - RIDE_S - 60 if start_at is None else start_at
-        return tuple(fix for fix in sample_ride(start_at) if fix.at <= start_at + RIDE_S)
+        # Another day's noise: the very track of the trip before would be a repetition.
+        return tuple(fix for fix in sample_ride(start_at, SEED + 1) if fix.at <= start_at + RIDE_S)
 
 
 def _local(days_ago: int, hour: int, minute: int) -> float:

@@ -23,11 +23,12 @@ STEP_S = 5
 NOISE_M = 4.0
 NOISE_MEMORY = 0.9
 """A phone's error drifts: it is not drawn anew for each fix."""
+SEED = 20241001
 
 
-def sample_ride(start_at: float) -> tuple[Fix, ...]:
-    """The fixes of the made-up ride, one in five seconds, beginning at a Unix time."""
-    dice = random.Random(20241001)  # noqa: S311  (a picture of noise, not a secret)
+def sample_ride(start_at: float, seed: int = SEED) -> tuple[Fix, ...]:
+    """The fixes of the made-up ride, one in five seconds, beginning at a Unix time. Each seed is another day's noise."""
+    dice = random.Random(seed)  # noqa: S311  (a picture of noise, not a secret)
     east = north = 0.0
     fixes = []
     for index, point in enumerate(_steady()):
