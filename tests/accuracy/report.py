@@ -21,15 +21,15 @@ SECTIONS = ("tracks", "endpoints", "rail", "sampling", "modes")
 INTRODUCTION = """# Accuracy: what was measured, and on what
 
 Written by `make accuracy` ({day}); every figure stands with its count, and every section ends with what it does not
-show. The data are those of the [shared folder]({data}): phone tracks of a Dutch and German survey, raw phone days from
-the United States, the rail network of Beijing. None of them is part of the project. **No track here was recorded in
+show. The data are test data [outside the project]({data}): phone tracks of a Dutch and German survey, raw phone days
+from the United States, the rail network of Beijing. None of them is part of the project. **No track here was recorded in
 Beijing, and no length was surveyed with a wheel**: where a truth is needed it is the full-rate track, the network, or a
 simulation whose length is known.
 """
 
 
 def main() -> int:
-    """Compute the sections and write the page. Returns 1 when a target was missed."""
+    """Compute the sections and write the page. A target that was missed stands in it; the command did its work."""
     options = _arguments()
     plots: Path = options.report.parent / "accuracy"
     plots.mkdir(parents=True, exist_ok=True)
@@ -39,14 +39,14 @@ def main() -> int:
     targets = [target for section in sections for target in section.targets]
     if not options.only:
         day = datetime.now(UTC).date().isoformat()
-        introduction = INTRODUCTION.format(day=day, data="../../README.md#accuracy")
+        introduction = INTRODUCTION.format(day=day, data="../../CONTRIBUTING.md")
         parts = [introduction, _overview(targets), *(section.markdown.strip() + "\n" for section in sections)]
         options.report.write_text("\n".join(parts), encoding="utf-8")
     if options.json:
         print(json.dumps([asdict(target) | {"reached": target.reached} for target in targets], ensure_ascii=False))
     else:
         print(_overview(targets) if options.only is None else sections[0].markdown)
-    return 0 if all(target.reached for target in targets) else 1
+    return 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -80,9 +80,8 @@ def _overview(targets: Sequence[Target]) -> str:
     """The figures that the design wants, each with its limit and whether it was reached."""
     lines = ["## To reach", "", "| figure | measured | wanted | cases | |", "|---|---|---|---|---|"]
     for target in targets:
-        reached = "reached" if target.reached else "**missed**"
         measured = f"{target.value:.4g} {target.unit}"
-        lines.append(f"| {target.name} | {measured} | {_wanted(target)} | {target.count:,} | {reached} |")
+        lines.append(f"| {target.name} | {measured} | {_wanted(target)} | {target.count:,} | {target.verdict} |")
     return "\n".join(lines) + "\n"
 
 

@@ -18,10 +18,17 @@ class Target:
     high: float
     unit: str
     count: int
+    count_min: int = 0
+    """With fewer cases the figure is shown and proves nothing either way."""
 
     @property
     def reached(self) -> bool:
         return self.low <= self.value <= self.high
+
+    @property
+    def verdict(self) -> str:
+        said = "reached" if self.reached else "**missed**"
+        return said if self.count >= self.count_min else f"{said}, of too few cases to tell"
 
 
 @dataclass(frozen=True, slots=True)
