@@ -16,6 +16,7 @@ from pathlib import Path
 
 from greentrip import BadFile, GreenTrip, GreenTripError, InvalidInput, Mode, Network, Point, SyncReport, TripView
 from greentrip.correction import Answer
+from greentrip.distance.cleaning import ends_of
 from greentrip.recorder import check_mode
 from greentrip.replay import RecordedTrack, move, read_tracks
 from greentrip.signing import new_seed, signer_of
@@ -211,7 +212,7 @@ def _record(green: GreenTrip, track: RecordedTrack, options: argparse.Namespace)
 
 def play(green: GreenTrip, track: RecordedTrack, mode: Mode) -> TripView:
     """Record a track fix by fix, at its own times; the record is flagged as a replay."""
-    first, last = track.fixes[0], track.fixes[-1]
+    first, last = ends_of(track.fixes) or (track.fixes[0], track.fixes[-1])
     green.start(mode, first.point, at=first.at, replayed=True)
     try:
         for fix in track.fixes:

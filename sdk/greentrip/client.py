@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from greentrip.arrival import Suggestion
 from greentrip.clock import Clock, SystemClock
 from greentrip.correction import Answer, check_answer, corrected
+from greentrip.distance.cleaning import ends_of, is_null_island
 from greentrip.distance.datum import AnyPlace, AnyPoint, wgs84_of
 from greentrip.distance.rail import Network
 from greentrip.errors import (
@@ -58,7 +59,7 @@ from greentrip.secrets_store import FileSecrets, SecretStore
 from greentrip.store import Mark, NewTrip, Receipt, State, Store
 from greentrip.sync import Sender, Stop, SyncReport
 from greentrip.trip import Fix, Flag, Leg, Mode, Place, Point, Station
-from greentrip.under_way import decline_body, fix_request, running_leg, suggestion_of
+from greentrip.under_way import Followed, decline_body, fix_request, follow, followed_by, running_leg, suggestion_of
 from greentrip.views import Account, Entry, Sampling, Stats, TripView, sampling_of, view_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class GreenTrip:
         self._sender = Sender(store, remote, clock, dice)
         self._lock = threading.RLock()
         self._alive = False
+        self._followed: Followed | None = None
         self._open = True
 
     @classmethod
@@ -216,8 +218,8 @@ class GreenTrip:
     ) -> TripView:
         """End the trip and return what it earned; committed to disk with its record and queue entry before it returns.
 
-        Without a place it ends at the last fix, at that fix's time. `changes` are those of the last leg and take the
-        place of those that were named on the way. Raises `InvalidInput` and keeps the trip running
+        Without a place it ends at the last fix that can be used, at that fix's time. `changes` are those of the last
+        leg and take the place of those that were named on the way. Raises `InvalidInput` and keeps the trip running
         when something about it cannot be right.
         """
         with self._ready():
@@ -256,9 +258,9 @@ class GreenTrip:
         with self._ready():
             events = self._running()
             leg, now_s = running_leg(events), stamp(self._clock, events, None)[0]
-            fixes = self._store.fixes(since=leg.started_at)
-            said = {"saver": saver, "above_ground": above_ground}
-            return fix_request(leg, fixes, now_s, self._network, moving=moving, **said)
+            followed = follow(self._followed, leg, self._network, saver=saver, above_ground=above_ground)
+            self._followed = followed_by(followed, *self._store.fixes_after(followed.seen))
+            return fix_request(self._followed, now_s, moving)
 
     def suggestion(self) -> Suggestion | None:
         """That you arrived, or go on otherwise, and since when, by the fixes of this leg; None while nothing shows it.
@@ -446,6 +448,12 @@ class GreenTrip:
         found = Station(place) if isinstance(place, str) else wgs84_of(place)
         if not isinstance(found, Point | Station):
             raise InvalidInput("place", f"{place!r} is neither a Point nor a station name", "应为坐标点或站名")
+        if isinstance(found, Point) and is_null_island(found):
+            raise InvalidInput(
+                "place",
+                "0/0 is what a receiver without a position says: wait for a fix, or give the place otherwise",
+                "0/0 表示尚未定位：请等待定位，或以其他方式指定地点",
+            )
         point_of(found, self._network)  # an unknown station is refused now, with suggestions
         if isinstance(found, Station) and self._network is not None and self._network.is_closed(found.name):
             raise StationClosed("place", self._network.name_of(found.name))
@@ -468,12 +476,14 @@ class GreenTrip:
         at_place: AnyPlace | str | None,
         at: datetime | float | None,
     ) -> tuple[Place, float]:
-        """Where and when a trip ends; without a place at its last fix."""
+        """Where and when a trip ends; without a place at the last fix that tells where one was."""
         if at_place is not None:
             return self._place(at_place), stamp(self._clock, events, at)[0]
-        if not fixes:
-            raise InvalidInput("place", "no fix was recorded: say where the trip ended", "没有轨迹点：请指定终点")
-        newest = max(fixes, key=lambda fix: fix.at)
+        ends = ends_of(fixes)
+        if ends is None:
+            en, zh = "no fix tells where the trip ended: say where", "没有可用的轨迹点：请指定终点"
+            raise InvalidInput("place", en, zh)
+        newest = ends[1]
         # Not compared with the wall clock, which may have jumped back since.
         last_at = max(newest.at, last_step(events).at)
         return newest.point, last_at if at is None else stamp(self._clock, events, at)[0]

@@ -20,6 +20,8 @@ FUTURE_S_MAX = 300
 """A time given by the app may be ahead of the phone's clock by this much."""
 TRIP_HOURS_MAX = 24
 CHANGES_MAX = 8
+ACCURACY_M_LIMIT = 20_100_000.0
+"""Half around the earth, rounded up: nothing is further off than that, whatever a receiver says."""
 
 STOP_S_MIN = 60.0
 """A shorter stop of the app is none: a service restarts within seconds, and no mode gets far."""
@@ -80,15 +82,22 @@ def checked_fix(
     """A fix as the system gave it. Raises `InvalidInput` for what is no position at all."""
     if not isinstance(point, Point):
         raise InvalidInput("point", f"{point!r} is not a Point: pass Point(lat, lon)", "应为坐标点 Point(lat, lon)")
-    if accuracy_m is not None and (isinstance(accuracy_m, bool) or not isinstance(accuracy_m, int | float)):
-        raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not a number of metres", "应为以米为单位的数值")
-    if accuracy_m is not None and not math.isfinite(accuracy_m):
-        raise InvalidInput("accuracy_m", f"{accuracy_m!r} is not a number of metres", "应为以米为单位的数值")
+    if accuracy_m is not None:
+        accuracy_m = _metres(accuracy_m)
     now_s = stamp(clock, events, None)[0]
     # A late fix may carry a time before the last event. One from the future was made by a clock that is ahead of ours
     # (a satellite's, of a slow phone): it counts from when it came, or it would fall out of its trip.
     at_s = now_s if at is None else min(_seconds(at), now_s)
     return Fix(point, at_s, accuracy_m, bool(mock))
+
+
+def _metres(accuracy_m: object) -> float:
+    """A radius in metres, within ACCURACY_M_LIMIT. Raises `InvalidInput` for what is no number."""
+    # Compared rather than math.isfinite(): that fails at an integer too large for a float.
+    is_bool = isinstance(accuracy_m, bool)
+    if isinstance(accuracy_m, int | float) and not is_bool and -math.inf < accuracy_m < math.inf:
+        return float(max(-ACCURACY_M_LIMIT, min(accuracy_m, ACCURACY_M_LIMIT)))
+    raise InvalidInput("accuracy_m", f"{accuracy_m!r:.60} is not a number of metres", "应为以米为单位的数值")
 
 
 def _given(clock: Clock, events: Sequence[Event], at: object) -> float:

@@ -189,9 +189,14 @@ def after_silence(state: State, at: float) -> State:
 
 def replayed(state: State, fixes: Iterable[Fix], until: float) -> State:
     """The state at a time, from the fixes that came until then: where none came in time, there was silence."""
+    return _waited(after_fixes(state, fixes), until)
+
+
+def after_fixes(state: State, fixes: Iterable[Fix]) -> State:
+    """The state after the last of the fixes, and after the silences between them."""
     for fix in fixes:
         state = after_fix(_waited(state, fix.at), fix)
-    return _waited(state, until)
+    return state
 
 
 def asked_for(settings: Settings, started_at: float, fixes: Sequence[Fix], ended_at: float) -> int:

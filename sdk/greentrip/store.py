@@ -199,6 +199,12 @@ class Store:
         rows = self._read("SELECT at, lat, lon, accuracy_m, mock FROM fix WHERE at >= ? ORDER BY seq", (since,))
         return [Fix(Point(lat, lon), at, accuracy_m, bool(mock)) for at, lat, lon, accuracy_m, mock in rows]
 
+    def fixes_after(self, seen: int) -> tuple[list[Fix], int]:
+        """The fixes of the trip in progress with a higher number than `seen`, as they came, and the highest number."""
+        rows = self._read("SELECT seq, at, lat, lon, accuracy_m, mock FROM fix WHERE seq > ? ORDER BY seq", (seen,))
+        fixes = [Fix(Point(lat, lon), at, accuracy_m, bool(mock)) for _, at, lat, lon, accuracy_m, mock in rows]
+        return fixes, rows[-1][0] if rows else seen
+
     def last_fix(self) -> Fix | None:
         """The newest fix, without reading them all."""
         rows = self._read("SELECT at, lat, lon, accuracy_m, mock FROM fix ORDER BY seq DESC LIMIT 1")

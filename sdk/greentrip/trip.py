@@ -66,7 +66,8 @@ def check_degrees(lat: object, lon: object) -> None:
     """Raises `InvalidInput` when latitude or longitude is out of range or not a number."""
     degrees: tuple[tuple[str, object, int], ...] = (("lat", lat, 90), ("lon", lon, 180))
     for field, value, limit in degrees:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        # Compared rather than math.isfinite(): that fails at an integer too large for a float.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
             raise InvalidInput(field, f"{value!r} is not a number of degrees", f"{value!r} 不是有效的度数")
         if abs(value) > limit:
             swapped = field == "lat" and abs(value) <= 180

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from greentrip.arrival import Declined, Suggestion, SuggestionKind, suggest
@@ -11,14 +11,15 @@ from greentrip.distance.rail import Network
 from greentrip.errors import InvalidInput
 from greentrip.measure import point_of, station_of
 from greentrip.recorder import DECLINE, START, SWITCH, Event, place_from_json, place_to_json
-from greentrip.sampling import FixRequest, Settings, begin, replayed, request_of
+from greentrip.sampling import FixRequest, Settings, State, after_fixes, begin, replayed, request_of
 from greentrip.trip import Fix, Mode, Place, Point
 
 
 @dataclass(frozen=True, slots=True)
 class RunningLeg:
-    """The leg in progress: its mode, where and since when (Unix seconds), and what was declined in it."""
+    """The leg in progress: its trip, its mode, where and since when (Unix seconds), and what was declined in it."""
 
+    trip: str
     mode: Mode
     start: Place
     started_at: float
@@ -30,6 +31,7 @@ def running_leg(events: Sequence[Event]) -> RunningLeg:
     index = max(index for index, event in enumerate(events) if event.kind in (START, SWITCH))
     event = events[index]
     return RunningLeg(
+        trip=str(events[0].body["trip"]),
         mode=Mode(str(event.body["mode"])),
         start=place_from_json(cast("dict[str, object]", event.body["place"])),
         started_at=event.at,
@@ -37,21 +39,38 @@ def running_leg(events: Sequence[Event]) -> RunningLeg:
     )
 
 
-def fix_request(
-    leg: RunningLeg,
-    fixes: Sequence[Fix],
-    now_s: float,
-    network: Network | None,
-    *,
-    saver: bool,
-    above_ground: bool,
-    moving: bool | None,
-) -> FixRequest:
-    """What to ask the location service for now. `fixes` are those of the leg, as they came."""
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How far the policy has followed a leg. It is kept to save work only: the stored fixes give the same again."""
+
+    leg: RunningLeg
+    settings: Settings
+    state: State
+    seen: int = 0
+    """The number of the last stored fix that it knows."""
+
+
+def follow(
+    before: Followed | None, leg: RunningLeg, network: Network | None, *, saver: bool, above_ground: bool
+) -> Followed:
+    """What there was, while it is still of this leg and these settings; else the beginning of the leg."""
     on_network = leg.mode is Mode.RAIL and network is not None and station_of(leg.start, network) is not None
     settings = Settings(leg.mode, on_network=on_network, above_ground=above_ground, saver=saver)
-    own = [fix for fix in fixes if leg.started_at <= fix.at <= now_s]
-    return request_of(replayed(begin(settings, leg.started_at), own, now_s), moving)
+    same = (leg.trip, leg.started_at, settings)
+    if before is not None and (before.leg.trip, before.leg.started_at, before.settings) == same:
+        return before
+    return Followed(leg, settings, begin(settings, leg.started_at))
+
+
+def followed_by(before: Followed, fixes: Sequence[Fix], seen: int) -> Followed:
+    """The same after more fixes, as they came; `seen` is the number of the last of them."""
+    own = [fix for fix in fixes if fix.at >= before.leg.started_at]
+    return replace(before, state=after_fixes(before.state, own), seen=seen)
+
+
+def fix_request(followed: Followed, now_s: float, moving: bool | None) -> FixRequest:
+    """What to ask the location service for now."""
+    return request_of(replayed(followed.state, (), now_s), moving)
 
 
 def suggestion_of(leg: RunningLeg, fixes: Sequence[Fix], network: Network | None) -> Suggestion | None:

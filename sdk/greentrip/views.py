@@ -242,7 +242,8 @@ def view_of(row: TripRow) -> TripView:
         started_at=datetime.fromtimestamp(started_at, UTC),
         ended_at=datetime.fromtimestamp(float(str(summary["ended_at"])), UTC),
         legs=tuple(_leg_from_json(leg) for leg in cast("Sequence[dict[str, object]]", summary["legs"])),
-        reduction_mg=cast("int", summary["reduction_mg"]),
+        # What the person withdrew earns nothing; the trip in its place, if any, has its own figure.
+        reduction_mg=0 if row.state is State.WITHDRAWN else cast("int", summary["reduction_mg"]),
         state=row.state,
         record=row.record,
         official_mg=official if isinstance(official, int) else None,

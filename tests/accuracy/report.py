@@ -21,10 +21,9 @@ SECTIONS = ("tracks", "endpoints", "rail", "sampling", "modes")
 INTRODUCTION = """# Accuracy: what was measured, and on what
 
 Written by `make accuracy` ({day}); every figure stands with its count, and every section ends with what it does not
-show. The data are test data [outside the project]({data}): phone tracks of a Dutch and German survey, raw phone days
-from the United States, the rail network of Beijing. None of them is part of the project. **No track here was recorded in
-Beijing, and no length was surveyed with a wheel**: where a truth is needed it is the full-rate track, the network, or a
-simulation whose length is known.
+show. The test data lie [outside the project]({data}): phone tracks of a Dutch and German survey, raw phone days from
+the United States, the rail network of Beijing. **No track here was recorded in Beijing, and no length was surveyed with
+a wheel**: where a truth is needed it is the full-rate track, the network, or a simulation whose length is known.
 """
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from greentrip import Answer, Flag, GreenTrip, InvalidInput, Mode, NoQuestion, State, TripView
+from greentrip import Answer, Fix, Flag, GreenTrip, InvalidInput, Method, Mode, NoQuestion, State, TripView
 from greentrip.correction import corrected, legs_of_evidence
 from greentrip.question import ANSWER_DAYS
 from greentrip.record import decode
@@ -42,6 +42,17 @@ def test_a_drive_claimed_as_a_walk_is_asked_about_in_both_languages(asked: TripV
     assert "车" in asked.question.text("zh-CN")
 
 
+@pytest.mark.parametrize("mode", [Mode.WALK, Mode.CYCLE])
+def test_a_drive_too_fast_for_any_fix_to_count_is_asked_about(enrolled: GreenTrip, clock: FakeClock, mode: Mode):
+    dice, steps = random.Random(5), range(0, 1200, 5)
+    places = [Point(39.9 + s * 20 / 111_195 + dice.gauss(0, 3) / 111_195, 116.4) for s in steps]
+    drive = [Fix(place, clock.now() - 1200 + s, 5.0) for place, s in zip(places, steps, strict=True)]
+    trip = record(enrolled, drive, mode)
+    assert trip.legs[0].method is Method.ENDPOINTS
+    assert trip.state is State.ASKED
+    assert enrolled.answer(trip.id, Answer.CAR).state is State.WITHDRAWN
+
+
 def test_nothing_of_it_is_sent_before_the_answer(enrolled: GreenTrip, server: FakeServer, asked: TripView):
     report = enrolled.sync()
     assert (report.settled, report.left, report.asked) == ({}, 0, 1)
@@ -67,6 +78,7 @@ def test_as_claimed_it_is_sent_as_it_was(enrolled: GreenTrip, asked: TripView):
 def test_in_no_mode_of_ours_it_is_never_sent(enrolled: GreenTrip, asked: TripView, answer: Answer):
     trip = enrolled.answer(asked.id, answer)
     assert (trip.id, trip.state, trip.answer) == (asked.id, State.WITHDRAWN, answer)
+    assert trip.reduction_mg == 0 < asked.reduction_mg
     assert "kept on this phone, not sent" in trip.why_not_sent("en")
     assert "不上传" in trip.why_not_sent("zh")
     assert enrolled.sync().requests == 0

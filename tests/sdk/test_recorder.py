@@ -574,6 +574,7 @@ def test_a_walk_around_the_block_counts_by_its_track(phone: GreenTrip, clock: Fa
         ("39.9", 116.4, "lat"),
         (39.9, None, "lon"),
         (True, 0, "lat"),
+        (10**400, 0, "lat"),
     ],
 )
 def test_coordinates_out_of_range_name_the_field(lat: object, lon: object, field: str):
@@ -599,6 +600,47 @@ def test_an_accuracy_that_cannot_be(phone: GreenTrip, clock: FakeClock, accuracy
 def test_a_fix_that_is_no_point(phone: GreenTrip, clock: FakeClock, place: object):
     with _goes_on(phone, clock), refused(InvalidInput, "point"):
         phone.fix(place)
+
+
+@pytest.mark.parametrize("accuracy", [1e308, -1e308, 10**400, 0])
+def test_a_senseless_accuracy_never_keeps_a_trip_from_ending(phone: GreenTrip, clock: FakeClock, accuracy: float):
+    phone.start("walk", HOME)
+    for step in range(60):
+        clock.tick(10)
+        phone.fix(north_of(HOME, 14 * step), accuracy_m=5)
+        phone.fix(north_of(HOME, 14 * step), accuracy_m=accuracy)
+    assert phone.finish().legs[0].metres == pytest.approx(14 * 59, rel=0.05)
+
+
+@pytest.mark.parametrize("last", [(Point(0, 0), 5), (north_of(HOME, 9000), -1), (north_of(HOME, 9000), 3000)])
+def test_a_trip_ends_at_the_last_fix_that_tells_a_place(phone: GreenTrip, clock: FakeClock, last: tuple[Point, float]):
+    phone.start("walk", HOME)
+    end = walk(phone, clock)
+    phone.fix(last[0], accuracy_m=last[1])
+    leg = phone.finish().legs[0]
+    assert not leg.gaps
+    assert leg.high_m < 1200
+    assert Point(*map(float, leg.end.split(","))).lat == pytest.approx(end.lat, abs=1e-5)
+
+
+@pytest.mark.parametrize("fix", [(Point(0, 0), 5), (north_of(HOME, 9000), -1), (north_of(HOME, 9000), 3000)])
+def test_where_no_fix_tells_a_place_the_end_is_asked_for(phone: GreenTrip, clock: FakeClock, fix: tuple[Point, float]):
+    phone.start("walk", HOME)
+    for _ in range(5):
+        clock.tick(60)
+        phone.fix(fix[0], accuracy_m=fix[1])
+    with refused(InvalidInput, "place", "no fix tells where"):
+        phone.finish()
+    assert phone.finish(OFFICE).legs[0].method is Method.ENDPOINTS
+
+
+def test_a_place_at_zero_zero_is_none(phone: GreenTrip, clock: FakeClock):
+    nowhere = Point(0.0, 0.0)
+    with refused(InvalidInput, "place", "without a position"):
+        phone.start("bus", nowhere)
+    with _goes_on(phone, clock), refused(InvalidInput, "place", "without a position"):
+        phone.finish(nowhere)
+    assert phone.active is None
 
 
 def test_positions_that_the_system_calls_invalid_are_taken_and_not_measured(phone: GreenTrip, clock: FakeClock):

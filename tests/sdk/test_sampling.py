@@ -228,6 +228,25 @@ def test_the_next_fix_is_the_same_after_the_app_died(open_phone: OpenPhone, cloc
     assert phone.next_fix(saver=True).interval_s == 2 * TUNNEL_S_MAX
 
 
+def test_a_phone_that_follows_fix_by_fix_asks_what_a_new_one_would(open_phone: OpenPhone, clock: FakeClock):
+    """It does not fold all fixes again each time; another leg, trip or wish begins anew."""
+    phone = open_phone()
+    asked = []
+    for trip in range(2):
+        phone.start(Mode.WALK, HOME)
+        for minute in range(12):
+            clock.tick(60)
+            phone.fix(north_of(HOME, 70 * minute + trip), accuracy_m=8.0 if minute % 5 else 500.0)
+            saver = minute % 3 == 2
+            asked.append(phone.next_fix(saver=saver))
+            assert asked[-1] == open_phone().next_fix(saver=saver)
+            if minute == 6:
+                phone.switch(Mode.CYCLE, north_of(HOME, 70 * minute))
+        phone.cancel()
+    assert asked[:12] == asked[12:]
+    assert len({request.interval_s for request in asked}) > 2
+
+
 def test_a_long_stand_is_asked_rarely_also_after_a_restart(open_phone: OpenPhone, clock: FakeClock):
     phone = open_phone()
     phone.start("bus", HOME)

@@ -43,6 +43,12 @@ def clean(fixes: Sequence[Fix]) -> list[list[Fix]]:
     return _chains(MOTOR_MPS_MAX, usable(fixes))
 
 
+def ends_of(fixes: Sequence[Fix]) -> tuple[Fix, Fix] | None:
+    """The first and the last fix in order of time that tell where somebody was; None when none does."""
+    chains = clean(sorted((fix for fix in fixes if math.isfinite(fix.at)), key=lambda fix: fix.at))
+    return (chains[0][0], chains[-1][-1]) if chains else None
+
+
 def without_jumps(mode: Mode, fixes: Sequence[Fix]) -> list[list[Fix]]:
     """The same within the speed of one mode, of fixes that are `usable`."""
     return _chains(SPEED_MPS_MAX[mode], fixes)
@@ -57,7 +63,7 @@ def usable(fixes: Sequence[Fix]) -> list[Fix]:
     accurate = [fix for fix in fixes if kept_if[fix.accuracy_m]] if not all(kept_if.values()) else list(fixes)
     if _in_order([fix.at for fix in accurate]) and not _near_null_island(accurate):
         return accurate
-    accurate = [fix for fix in accurate if 0 <= fix.at <= AT_S_MAX and not _is_null_island(fix.point)]
+    accurate = [fix for fix in accurate if 0 <= fix.at <= AT_S_MAX and not is_null_island(fix.point)]
     kept: list[Fix] = []
     for i, fix in enumerate(accurate):
         next_at = accurate[i + 1].at if i + 1 < len(accurate) else math.inf
@@ -156,5 +162,6 @@ def _near_null_island(fixes: Sequence[Fix]) -> bool:
     return any(-NULL_ISLAND_DEG < fix.point.lat < NULL_ISLAND_DEG for fix in fixes)
 
 
-def _is_null_island(point: Point) -> bool:
+def is_null_island(point: Point) -> bool:
+    """Whether a point is what a receiver without a position says."""
     return abs(point.lat) < NULL_ISLAND_DEG and abs(point.lon) < NULL_ISLAND_DEG

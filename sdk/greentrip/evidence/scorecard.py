@@ -115,6 +115,7 @@ def _values(features: Features) -> Mapping[Measure, int]:
         Measure.P95: features.p95_kmh,
         Measure.MOVING: features.moving_kmh,
         Measure.SPREAD: features.p95_kmh - features.moving_kmh,
+        Measure.UNEVEN: features.p85_kmh - features.median_kmh,
     }
 
 

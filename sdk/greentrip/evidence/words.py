@@ -20,6 +20,10 @@ _MEASURES: Mapping[Measure, tuple[str, str]] = {
     Measure.P95: ("the speed in the fastest moments", "最快时的速度"),
     Measure.MOVING: ("the mean speed while moving", "行进中的平均速度"),
     Measure.SPREAD: ("the fastest moments less the mean speed while moving", "最快时的速度与行进中平均速度之差"),
+    Measure.UNEVEN: (
+        "the speed passed for a seventh of the time less that passed for half of it",
+        "有七分之一的时间超过的速度与有一半时间超过的速度之差",
+    ),
 }
 
 

@@ -27,7 +27,7 @@ SEED = 20241001
 
 
 def sample_ride(start_at: float, seed: int = SEED) -> tuple[Fix, ...]:
-    """The fixes of the made-up ride, one in five seconds, beginning at a Unix time. Each seed is another day's noise."""
+    """The fixes of the made-up ride, one in five seconds, from a Unix time on. Each seed is another day's noise."""
     dice = random.Random(seed)  # noqa: S311  (a picture of noise, not a secret)
     east = north = 0.0
     fixes = []

@@ -115,14 +115,35 @@ def test_faster_never_looks_more_like_a_walk(seen: Features, more: list[int]):
     assert points_of(quick)[Kind.WALK] >= points_of(seen)[Kind.WALK]
 
 
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("measure", Measure)
+@pytest.mark.parametrize(("kind", "measure"), [(kind, measure) for kind in Kind for measure in BANDS[kind]])
 def test_bands_rise_with_their_distance(kind: Kind, measure: Measure):
     bands = BANDS[kind][measure]
     assert all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(bands.high))
     assert all(a[0] > b[0] and a[1] < b[1] for a, b in pairwise(bands.low))
     assert {points for _, points in [*bands.high, *bands.low]} <= {RARE, UNUSUAL, SELDOM, HARDLY}
     assert not bands.low or bands.low[0][0] <= bands.high[0][0], "something is usual"
+
+
+def test_every_kind_is_judged_by_the_speeds_and_a_bicycle_by_its_unevenness_too():
+    for kind in Kind:
+        assert set(BANDS[kind]) == set(Measure) - (set() if kind is Kind.CYCLE else {Measure.UNEVEN})
+
+
+def test_slow_is_not_against_a_bicycle_a_bus_or_a_taxi_by_itself():
+    """Beijing's slowest legs: bicycles at 7.4 on average with rests, buses at 10.2, taxis at 9.1, one leg in 20."""
+    for mode, slow in (
+        (Mode.CYCLE, features(6, 8, 8, 8)),
+        (Mode.BUS, features(8, 16, 20, 12)),
+        (Mode.CARPOOL, features(8, 18, 22, 12)),
+    ):
+        assert fit(mode, slow, 3000, 20).verdict is Verdict.FITS
+
+
+def test_stop_and_go_is_no_bicycle():
+    """As slow as a quick rider on average, but it creeps for half of the time and is quick where it can be."""
+    even, stop_and_go = features(14, 20, 22, 14), features(6, 20, 22, 14)
+    assert fit(Mode.CYCLE, even, 3000, 15).verdict is Verdict.FITS
+    assert points_of(stop_and_go)[Kind.CYCLE] - points_of(even)[Kind.CYCLE] == UNUSUAL
 
 
 ASKED_SHARE_MAX = 0.08

@@ -50,7 +50,7 @@ def test_nobody_is_held_for_earning_less(mode: Mode, seen: Features, metres: int
 
 def test_when_to_hold_stands_in_the_policy():
     text = POLICY.text.replace(
-        'points_min = { value = 10, unit = "points"', 'points_min = { value = 41, unit = "points"'
+        'points_min = { value = 10, unit = "points"', 'points_min = { value = 45, unit = "points"'
     )
     lenient = policy_module.parse(text.encode())
     car = Features(0, 36, 56, 66, 42, 20, 2)
