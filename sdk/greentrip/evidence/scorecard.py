@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from greentrip.evidence.bands import BANDS, Kind, Measure
+from greentrip.evidence.bands import BANDS, Bands, Kind, Measure
 from greentrip.evidence.features import Features
 from greentrip.evidence.words import kinds_text, measure_text
 from greentrip.trip import Mode
@@ -21,6 +21,9 @@ POINTS_BETTER = 4
 """Something else fits better when it has so many points fewer: one band that is seldom."""
 POINTS_ALIKE = 2
 """Kinds within so many points of the best cannot be told apart by speed."""
+KMH_TOLD_MAX = 130
+"""Faster is as fast as this: nothing that is told apart here goes faster, and a walk at 300 km/h fits a train better than
+a walk. That 300 km/h fit no mode at all is for the server's rule `speed` to say."""
 DISTANCE_M_MIN = 500
 """Less says too little: a short way is one stretch between two lights."""
 DURATION_MIN_MIN = 2
@@ -99,7 +102,11 @@ def fit(mode: Mode, features: Features | None, distance_m: int, duration_min: in
 def points_of(features: Features) -> Mapping[Kind, int]:
     """The points against each kind of travel."""
     values = _values(features)
-    return {kind: sum(band.points(values[measure]) for measure, band in BANDS[kind].items()) for kind in Kind}
+    return {kind: sum(_points(band, values[measure]) for measure, band in BANDS[kind].items()) for kind in Kind}
+
+
+def _points(bands: Bands, kmh: int) -> int:
+    return bands.points(min(kmh, KMH_TOLD_MAX))
 
 
 def _is_evidence(features: Features, distance_m: int, duration_min: int) -> bool:
@@ -121,5 +128,5 @@ def _values(features: Features) -> Mapping[Measure, int]:
 
 def _reasons(kind: Kind, features: Features) -> tuple[Reason, ...]:
     values = _values(features)
-    found = [Reason(measure, values[measure], band.points(values[measure])) for measure, band in BANDS[kind].items()]
+    found = [Reason(measure, values[measure], _points(band, values[measure])) for measure, band in BANDS[kind].items()]
     return tuple(sorted((reason for reason in found if reason.points), key=lambda reason: -reason.points))

@@ -64,6 +64,14 @@ def test_what_is_asked(mode: Mode, seen: Features, better: Kind | None):
     assert better is None or better in found.better
 
 
+@pytest.mark.parametrize("mode", [Mode.WALK, Mode.CYCLE, Mode.BUS])
+@pytest.mark.parametrize("kmh", [100, 140, 200, 300, 400])
+def test_what_fits_nothing_fits_the_fastest_better(mode: Mode, kmh: int):
+    found = fit(mode, features(kmh, kmh, kmh, kmh), 50_000, 30)
+    assert found.verdict is Verdict.ASK
+    assert set(found.better) <= {Kind.RAIL, Kind.CAR}
+
+
 def test_the_example_of_the_docs_adds_up():
     found = fit(Mode.WALK, JAM, 3000, 15)
     assert (found.points, points_of(JAM)[Kind.BUS]) == (13, 0)
