@@ -22,8 +22,8 @@ POINTS_BETTER = 4
 POINTS_ALIKE = 2
 """Kinds within so many points of the best cannot be told apart by speed."""
 KMH_TOLD_MAX = 130
-"""Faster is as fast as this: nothing that is told apart here goes faster, and a walk at 300 km/h fits a train better than
-a walk. That 300 km/h fit no mode at all is for the server's rule `speed` to say."""
+"""Faster is as fast as this: nothing that is told apart here goes faster, and 300 km/h fit a train better than a walk.
+That they fit no mode at all is for the server's rule `speed` to say."""
 DISTANCE_M_MIN = 500
 """Less says too little: a short way is one stretch between two lights."""
 DURATION_MIN_MIN = 2
