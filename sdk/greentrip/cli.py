@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import locale
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from greentrip import BadFile, GreenTrip, GreenTripError, InvalidInput, Mode, Network, Point, SyncReport, TripView
+from greentrip import BadFile, GreenTrip, InvalidInput, Method, Mode, Network, Point, State, SyncReport, TripView
 from greentrip.correction import Answer
 from greentrip.distance.cleaning import ends_of
 from greentrip.recorder import check_mode
 from greentrip.replay import RecordedTrack, move, read_tracks
 from greentrip.signing import new_seed, signer_of
-from greentrip.table import table, width
+from greentrip.table import Footnotes, table
+from greentrip.terminal import Progress, run_verb
 from greentrip.trip import CHINA_TIME
 from greentrip.wire import base64url
+from greentrip.words import grams, km, word
 
 DAY_S = 86_400
 NOWHERE = "http://127.0.0.1:9"
 """The server of a recording that is never sent: the discard port of this machine."""
-PROGRESS_AFTER_S = 0.5
-NOTE_COLUMNS_MAX = 12
 
 _WORDS = {
     "en": {
@@ -68,20 +66,7 @@ _WORDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 1 after an error that was printed."""
-    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
-    options.lang = options.lang or language()
-    run: Callable[[argparse.Namespace], int] = options.run
-    try:
-        return run(options)
-    except GreenTripError as error:
-        print(error.message(options.lang), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; a second error at exit would only confuse.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return run_verb(_parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments)))
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -95,22 +80,6 @@ def _joined(arguments: Sequence[str]) -> list[str]:
         at = joined.index("--root-key")
         joined[at : at + 2] = [f"--root-key={joined[at + 1]}"]
     return joined
-
-
-def language() -> str:
-    """zh or en, by the locale of the environment."""
-    named = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    named = named or (locale.getlocale()[0] or "")
-    return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
-
-
-def grams(mg: int) -> str:
-    """Milligrams as grams for display, rounded half up.
-
-    >>> grams(2_517_120)
-    '2517'
-    """
-    return str((mg + 500) // 1000)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -172,7 +141,7 @@ def _replay(options: argparse.Namespace) -> int:
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as scratch, _open(options, Path(scratch)) as green:
         days = _days_to_yesterday(tracks) if options.recent else 0
-        progress = _Progress(len(tracks))
+        progress = Progress(len(tracks))
         for track in tracks:
             rows.append(_record(green, _placed(track, options.move_to, days), options))
             progress.step()
@@ -271,12 +240,10 @@ def _print_replay(rows: list[dict[str, object]], report: SyncReport | None, opti
     cells = [
         (
             str(row["track"]),
-            str(row["mode"]),
-            _km(row.get("metres")),
-            str(row.get("method", "")),
-            f"{_km(row.get('low_m'))}-{_km(row.get('high_m'))}" if "metres" in row else "",
+            _mode_word(row, options.lang),
+            *_measured(row, options.lang),
             grams(int(str(row["mg"]))) if "mg" in row else "",
-            notes.mark(_note(row)),
+            notes.mark(_note(row, options.lang)),
         )
         for row in rows
     ]
@@ -288,17 +255,28 @@ def _print_replay(rows: list[dict[str, object]], report: SyncReport | None, opti
         _print_report(report, options)
 
 
-def _note(row: dict[str, object]) -> str:
-    if "state" not in row or row["state"] == "local":
+def _mode_word(row: dict[str, object], lang: str) -> str:
+    """The mode as recorded; of a track that was not, the file's own word."""
+    mode = str(row["mode"])
+    return word(Mode(mode), lang) if mode in tuple(Mode) else mode
+
+
+def _measured(row: dict[str, object], lang: str) -> tuple[str, str, str]:
+    """Kilometres, method and interval of a track that was recorded."""
+    if "metres" not in row:
+        return "", "", ""
+    metres, low_m, high_m = (int(str(row[key])) for key in ("metres", "low_m", "high_m"))
+    return km(metres), word(Method(str(row["method"])), lang), f"{km(low_m)}-{km(high_m)}"
+
+
+def _note(row: dict[str, object], lang: str) -> str:
+    if "state" not in row or row["state"] in (State.LOCAL, State.ASKED):
         return str(row["note"])
     official = row.get("official_mg")
     rules = row.get("rules")
     named = f" ({', '.join(map(str, rules))})" if isinstance(rules, list) and rules else ""
-    return f"{row['state']}{named}" + (f" {grams(official)} g" if isinstance(official, int) else "")
-
-
-def _km(metres: object) -> str:
-    return f"{metres / 1000:.2f}" if isinstance(metres, int) else ""
+    state = word(State(str(row["state"])), lang)
+    return f"{state}{named}" + (f" {grams(official)} g" if isinstance(official, int) else "")
 
 
 def _enrol(options: argparse.Namespace) -> int:
@@ -336,7 +314,7 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _print_report(report: SyncReport, options: argparse.Namespace) -> None:
-    settled = ", ".join(f"{state} {count}" for state, count in report.settled.items()) or "0"
+    settled = ", ".join(f"{word(state, options.lang)} {count}" for state, count in report.settled.items()) or "0"
     words = _WORDS[options.lang]
     print(str(words["sent"]).format(settled=settled, left=report.left, why=report.message(options.lang)))
 
@@ -355,10 +333,10 @@ def _trips(options: argparse.Namespace) -> int:
     rows = [
         (
             trip.day,
-            " + ".join(leg.mode for leg in trip.legs),
-            _km(sum(leg.metres for leg in trip.legs)),
+            _modes(trip, options.lang),
+            km(sum(leg.metres for leg in trip.legs)),
             grams(trip.reduction_mg),
-            trip.state,
+            word(trip.state, options.lang),
             grams(trip.official_mg) if trip.official_mg is not None else "",
             notes.mark(_note_on(trip, options.lang, [rule.text(options.lang) for rule in trip.rules])),
         )
@@ -367,6 +345,10 @@ def _trips(options: argparse.Namespace) -> int:
     print(table(_WORDS[options.lang]["trips"], rows, right=(2, 3, 5)))
     print(notes.text(), end="")
     return 0
+
+
+def _modes(trip: TripView, lang: str) -> str:
+    return " + ".join(word(leg.mode, lang) for leg in trip.legs)
 
 
 def _note_on(trip: TripView, lang: str, judged: Sequence[str]) -> str:
@@ -395,8 +377,8 @@ def _answer(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(trip_json(trip), ensure_ascii=False))
     else:
-        legs = " + ".join(leg.mode for leg in trip.legs)
-        print(str(_WORDS[options.lang]["answered"]).format(legs=legs, g=grams(trip.reduction_mg), state=trip.state))
+        legs, state = _modes(trip, options.lang), word(trip.state, options.lang)
+        print(str(_WORDS[options.lang]["answered"]).format(legs=legs, g=grams(trip.reduction_mg), state=state))
     return 0
 
 
@@ -427,35 +409,3 @@ def _open(options: argparse.Namespace, scratch: Path | None) -> GreenTrip:
     network = Network.open(options.network) if options.network else Network.sample()
     root_key = options.root_key or base64url(signer_of(new_seed()).public_key)
     return GreenTrip.open(folder, server=options.server or NOWHERE, root_key=root_key, network=network)
-
-
-class Footnotes:
-    """Sentences that many rows share, written once below the table."""
-
-    def __init__(self) -> None:
-        self._notes: list[str] = []
-
-    def mark(self, note: str) -> str:
-        """What stands in the row: a short note itself, or the number of a longer one."""
-        if width(note) <= NOTE_COLUMNS_MAX:
-            return note
-        if note not in self._notes:
-            self._notes.append(note)
-        return f"[{self._notes.index(note) + 1}]"
-
-    def text(self) -> str:
-        return "".join(f"[{number}] {note}\n" for number, note in enumerate(self._notes, start=1))
-
-
-class _Progress:
-    """A counter on standard error for work that takes longer than half a second; silent where nobody looks."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._began = total, 0, datetime.now(UTC)
-
-    def step(self) -> None:
-        self._done += 1
-        waited_s = (datetime.now(UTC) - self._began).total_seconds()
-        if sys.stderr.isatty() and waited_s > PROGRESS_AFTER_S:
-            end = "\n" if self._done == self._total else ""
-            print(f"\r{self._done}/{self._total}", end=end, file=sys.stderr, flush=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+NOTE_COLUMNS_MAX = 12
+"""A longer note stands below the table."""
+
 
 def width(text: str) -> int:
     """The columns that a text takes in a terminal.
@@ -29,3 +32,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
 def _pad(text: str, columns: int, right: bool) -> str:
     space = " " * (columns - width(text))
     return space + text if right else text + space
+
+
+class Footnotes:
+    """Sentences that many rows share, written once below the table."""
+
+    def __init__(self) -> None:
+        self._notes: list[str] = []
+
+    def mark(self, note: str) -> str:
+        """What stands in the row: a short note itself, or the number of a longer one."""
+        if width(note) <= NOTE_COLUMNS_MAX:
+            return note
+        if note not in self._notes:
+            self._notes.append(note)
+        return f"[{self._notes.index(note) + 1}]"
+
+    def text(self) -> str:
+        """The numbered sentences, one a line."""
+        return "".join(f"[{number}] {note}\n" for number, note in enumerate(self._notes, start=1))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
 
-from greentrip.cli import PROGRESS_AFTER_S, language
 from greentrip.distance.rail.pack import Polygon, Source, read_pack, write_pack
-from greentrip.errors import GreenTripError, InvalidInput
+from greentrip.errors import InvalidInput
 from greentrip.packs.assemble import Choices, assemble
 from greentrip.packs.csv_folder import read_csv
 from greentrip.packs.describe import as_table, describe
@@ -26,6 +24,7 @@ from greentrip.packs.osm import read_osm
 from greentrip.packs.osm_outlines import read_outlines
 from greentrip.packs.outline import TOLERANCE_M, read_geojson
 from greentrip.packs.subway_tools import with_changes
+from greentrip.terminal import PROGRESS_AFTER_S, run_verb
 from greentrip.trip import CHINA_TIME
 
 SIZE_BYTES_GOAL = 400_000
@@ -38,20 +37,7 @@ _LARGE: Note = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 1 after an error that was printed."""
-    options = _parser().parse_args(arguments)
-    options.lang = options.lang or language()
-    run: Callable[[argparse.Namespace], int] = options.run
-    try:
-        return run(options)
-    except GreenTripError as error:
-        print(error.message(options.lang), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; a second error at exit would only confuse.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return run_verb(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from greentrip.record import RecordLeg
-from greentrip.trip import Mode
+from greentrip.words import word
 
 M_PER_KM = 1000
 
 STAFF_EN = "A member of staff will look at it; nothing is lost."
 STAFF_ZH = "工作人员将核实；记录不会丢失。"
 
-_MODES_ZH = {
-    Mode.WALK: "步行",
-    Mode.CYCLE: "骑行",
-    Mode.BUS: "公共汽电车",
-    Mode.RAIL: "城市轨道交通",
-    Mode.CARPOOL: "小型客车合乘",
-}
-
 
 def leg_texts(index: int, leg: RecordLeg) -> tuple[str, str]:
-    return f"Leg {index + 1} ({leg.mode})", f"第 {index + 1} 段（{_MODES_ZH[leg.mode]}）"
+    return f"Leg {index + 1} ({leg.mode})", f"第 {index + 1} 段（{word(leg.mode, 'zh')}）"
 
 
 def km(metres: int, unit: str = "km") -> str:

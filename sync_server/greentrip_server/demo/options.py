@@ -20,7 +20,7 @@ def demo_command(
     track: Path | None, mode: str | None, move_to: str | None, lang: str | None, keep: bool, json_out: bool
 ) -> None:
     """Record a commute offline, kill the phone, sync, and see the official credits. Takes a few seconds."""
-    from greentrip.cli import language
+    from greentrip.terminal import language
     from greentrip_server.demo.story import Wishes, tell
 
     tell(Wishes(track, Mode(mode) if mode else None, move_to, lang or language(), keep, json_out))

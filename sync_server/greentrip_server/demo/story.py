@@ -18,10 +18,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from greentrip.cli import Footnotes, grams
 from greentrip.methodology import Reason
+from greentrip.table import Footnotes
 from greentrip.testing import Relay
 from greentrip.trip import Mode
+from greentrip.words import grams
 from greentrip_server.demo.cast import DemoError, PhoneProcess, ServerProcess, phone_in, server_in
 
 PHONE_NUMBER = "13800000000"
