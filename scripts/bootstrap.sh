@@ -119,8 +119,10 @@ write_constraints() {
     say "installing the newest of everything into a temporary environment ..."
     make_venv "$python" "$folder"
     "$folder/bin/python" -m pip install -q --upgrade pip
-    "$folder/bin/python" -m pip install -q --group build --group dev
+    # Ours first: the group dev names greentrip[pack], which must never be looked up in a registry.
+    "$folder/bin/python" -m pip install -q --group build
     "$folder/bin/python" -m pip install -q --no-build-isolation -e sdk -e sync_server -e mobile_demo
+    "$folder/bin/python" -m pip install -q --group dev
     {
         cat <<'HEADER'
 # Exact versions of everything that `make` installs: runtime, tests, checks, build backend, demonstration app.
