@@ -26,13 +26,16 @@ from greentrip.errors import (
     NoRoute,
     NotEnrolled,
     NoTrip,
+    OptedOut,
     QueueFull,
     Refused,
     ServerError,
     StationClosed,
+    StorageCorrupt,
     StorageError,
     StorageFull,
     StorageNewer,
+    Suspended,
     TripRunning,
     UnknownChange,
     UnknownStation,
@@ -40,16 +43,33 @@ from greentrip.errors import (
     Untrusted,
     WrongMoment,
 )
+from greentrip.events import (
+    Erased,
+    Event,
+    KeyListChanged,
+    Observer,
+    Paused,
+    PersonOptedOut,
+    RecordDamaged,
+    RecordSetAside,
+    RecordSettled,
+    StoreReplaced,
+    SyncEnded,
+    SyncStarted,
+    TripErased,
+    TripRecorded,
+)
 from greentrip.gaps import gap_text
 from greentrip.methodology import Methodology, Reason, needs
 from greentrip.question import Question
 from greentrip.recorder import ActiveTrip
+from greentrip.report import Stop, SyncReport, Trigger
 from greentrip.sampling import FixAccuracy, FixRequest, SamplingPhase
 from greentrip.secrets_store import FileSecrets, SecretStore
-from greentrip.store import Receipt, State
-from greentrip.sync import Stop, SyncReport
+from greentrip.states import State
+from greentrip.store import Receipt
 from greentrip.trip import Datum, Fix, Flag, Gap, GapCause, Method, Mode, Place, Point, Route, Station
-from greentrip.views import Account, Entry, LegView, Rule, Sampling, Stats, TripView
+from greentrip.views import Account, Entry, LegView, Notice, Rule, Sampling, Stats, TripView
 
 __version__ = "0.1.0"
 
@@ -64,6 +84,8 @@ __all__ = [
     "Closed",
     "Datum",
     "Entry",
+    "Erased",
+    "Event",
     "FileSecrets",
     "Fix",
     "FixAccuracy",
@@ -75,6 +97,7 @@ __all__ = [
     "GreenTrip",
     "GreenTripError",
     "InvalidInput",
+    "KeyListChanged",
     "LegView",
     "Method",
     "Methodology",
@@ -84,12 +107,20 @@ __all__ = [
     "NoRoute",
     "NoTrip",
     "NotEnrolled",
+    "Notice",
+    "Observer",
+    "OptedOut",
+    "Paused",
+    "PersonOptedOut",
     "Place",
     "Point",
     "Question",
     "QueueFull",
     "Reason",
     "Receipt",
+    "RecordDamaged",
+    "RecordSetAside",
+    "RecordSettled",
     "Refused",
     "Route",
     "Rule",
@@ -102,13 +133,21 @@ __all__ = [
     "StationClosed",
     "Stats",
     "Stop",
+    "StorageCorrupt",
     "StorageError",
     "StorageFull",
     "StorageNewer",
+    "StoreReplaced",
     "Suggestion",
     "SuggestionKind",
+    "Suspended",
+    "SyncEnded",
     "SyncReport",
+    "SyncStarted",
     "SystemClock",
+    "Trigger",
+    "TripErased",
+    "TripRecorded",
     "TripRunning",
     "TripView",
     "UnknownChange",

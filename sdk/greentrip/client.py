@@ -4,72 +4,50 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sqlite3
 import threading
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from greentrip.arrival import Suggestion
+from greentrip import fork
 from greentrip.clock import Clock, SystemClock
-from greentrip.correction import Answer, check_answer, corrected
-from greentrip.distance.cleaning import ends_of, is_null_island
-from greentrip.distance.datum import AnyPlace, AnyPoint, wgs84_of
+from greentrip.diagnose import Settings, diagnose
 from greentrip.distance.rail import Network
-from greentrip.errors import (
-    Closed,
-    InvalidInput,
-    NoQuestion,
-    NoTrip,
-    StationClosed,
-    StorageError,
-    TripRunning,
-    Untrusted,
-)
-from greentrip.evidence import fingerprint_of
+from greentrip.errors import Closed, InvalidInput, StorageError, Suspended, TripRunning, Untrusted
+from greentrip.events import Erased, KeyListChanged, Observer, PersonOptedOut, StoreReplaced, Teller, TripErased
 from greentrip.http import Http, check_server
-from greentrip.keeping import kept, kept_flags, kept_legs
-from greentrip.measure import Measured, estimate_leg, measure_trip, point_of, station_of
 from greentrip.membership import Membership
 from greentrip.methodology import Methodology, bundled
-from greentrip.recorder import (
-    CHANGE,
-    DECLINE,
-    RESUME,
-    START,
-    SWITCH,
-    ActiveTrip,
-    Event,
-    active_trip,
-    check_mode,
-    check_switch,
-    checked_fix,
-    last_step,
-    legs_of,
-    place_to_json,
-    resumed,
-    stamp,
-)
+from greentrip.receipts import Bundle, check_bundle
+from greentrip.recording import Recording
 from greentrip.remote import Remote, check_root_key
-from greentrip.sampling import FixRequest
+from greentrip.report import Stop, SyncReport, Trigger
 from greentrip.secrets_store import FileSecrets, SecretStore
-from greentrip.store import Mark, NewTrip, Receipt, State, Store
-from greentrip.sync import Sender, Stop, SyncReport
-from greentrip.trip import Fix, Flag, Leg, Mode, Place, Point, Station
-from greentrip.under_way import Followed, decline_body, fix_request, follow, followed_by, running_leg, suggestion_of
-from greentrip.views import Account, Entry, Sampling, Stats, TripView, sampling_of, view_of
+from greentrip.slots import Slots
+from greentrip.states import State
+from greentrip.store import ERASURE_ORDER, OPTED_OUT, MakeConnection, Receipt, Store
+from greentrip.sync import Sender
+from greentrip.views import Account, Entry, Notice, Stats, TripView, stats_of, views_of
+from greentrip.worker import Worker
 
 if TYPE_CHECKING:
     import httpx
 
 SYNC_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
+ERASE_TIMEOUT_S = 10.0
+SEND_DELAY_S = 6 * 3600.0
+"""By itself the phone sends a trip a random time after it ended, at most this (*policy*): protocol, "A record"."""
+STOP_S = 2.0
+"""What a pass gets to end its statement when the app is suspended."""
 
 
-class GreenTrip:
+class GreenTrip(Recording):
     """Records low-carbon trips offline and earns credits for them.
 
     Everything about a trip is kept in one SQLite file in `folder`; only the desensitised record is ever sent. All
@@ -78,27 +56,34 @@ class GreenTrip:
 
     def __init__(
         self,
-        store: Store,
-        remote: Remote,
+        slots: Slots,
         http: Http,
+        root_key: bytes,
         secrets: SecretStore,
         network: Network | None,
         methodology: Methodology,
         clock: Clock,
         dice: Callable[[], float],
+        *,
+        background: bool,
+        observer: Observer | None,
+        send_delay_s: float,
+        connection: MakeConnection,
     ) -> None:
-        self._store = store
-        self._remote = remote
+        self._slots = slots
         self._http = http
-        self._membership = Membership(store, remote, secrets)
-        self._network = network
-        self._methodology = methodology
-        self._clock = clock
-        self._sender = Sender(store, remote, clock, dice)
-        self._lock = threading.RLock()
-        self._alive = False
-        self._followed: Followed | None = None
+        self._root_key = root_key
+        self._secrets = secrets
+        self._background = background
+        self._connection = connection
+        tell = Teller(observer)
+        slot = slots.current
+        super().__init__(Store(slots.path(slot), connection), network, methodology, clock, dice, send_delay_s, tell)
         self._open = True
+        self._worker = Worker(self._pass, self._next_due_ms, clock, tell)
+        self._use(slot)
+        fork.watch(self)
+        self._worker.start(background=background)
 
     @classmethod
     def open(
@@ -113,260 +98,112 @@ class GreenTrip:
         clock: Clock | None = None,
         transport: httpx.BaseTransport | None = None,
         dice: Callable[[], float] = random.random,
+        background: bool = False,
+        observer: Observer | None = None,
+        send_delay_s: float = SEND_DELAY_S,
+        connection: MakeConnection = sqlite3.Connection,
     ) -> GreenTrip:
         """Open the trips of one server in `folder`. Needs no network; a trip in progress is found again.
 
         `server` is an https URL (http on this machine only), `root_key` its pinned key as base64url
-        (`greentrip-server keys show`). `network` enables rail by stations. Raises `InvalidInput` or `StorageError`.
+        (`greentrip-server keys show`). `network` enables rail by stations. With `background` one thread sends by
+        itself, each trip a random time (at most `send_delay_s`) after it ended; without it trips leave the phone only
+        when `sync()` is called. `observer` is told what happens (`greentrip.events`); what it raises is swallowed.
+        `connection` is where tests put the faults of a disk: the `factory` of `sqlite3.connect`.
+        Raises `InvalidInput` or `StorageError`.
         """
         server = check_server(server)
         root = check_root_key(root_key)
+        if not 0 <= send_delay_s <= SEND_DELAY_S:
+            raise InvalidInput(
+                "send_delay_s", f"must lie between 0 and {SEND_DELAY_S:.0f} s", f"须在 0 至 {SEND_DELAY_S:.0f} 秒之间"
+            )
         folder = Path(folder)
-        name = hashlib.sha256(root).hexdigest()[:16]
-        store = Store(folder / f"greentrip-{name}.sqlite3")
-        http = Http(server, transport)
-        clock = clock or SystemClock()
-        remote = Remote(http, root, store, clock)
-        secrets = secrets or FileSecrets(folder / f"greentrip-{name}")
-        return cls(store, remote, http, secrets, network, methodology or bundled(), clock, dice)
-
-    # Recording
-
-    def start(
-        self, mode: Mode | str, at_place: AnyPlace | str, *, at: datetime | float | None = None, replayed: bool = False
-    ) -> None:
-        """Begin a trip in `mode` at a point (of any datum) or a station. On disk when it returns.
-
-        `at` (aware datetime or Unix seconds) enters a trip afterwards; `replayed` marks one that is played from a file.
-        """
-        with self._ready():
-            if self._store.events():
-                raise TripRunning
-            # UUIDv4, from the system's random source: a time-ordered id would tell the minute.
-            trip_id = str(uuid.uuid4())
-            body = {"trip": trip_id, "mode": check_mode(mode), "replayed": replayed}
-            self._append(START, [], at, place=self._place(at_place), **body)
-            self._alive = True
-
-    def switch(
-        self,
-        mode: Mode | str,
-        at_place: AnyPlace | str,
-        *,
-        changes: Sequence[str] | None = None,
-        at: datetime | float | None = None,
-    ) -> None:
-        """End the present leg at a place and go on in `mode`. From rail to rail it names a change of lines instead.
-
-        `changes` are the stations where the leg that ends changed lines, for example ("双井", "呼家楼"); they take the
-        place of those that were named on the way.
-        """
-        with self._ready():
-            events = self._running()
-            mode, place = check_mode(mode), self._place(at_place)
-            last_mode = [event.body["mode"] for event in events if event.kind in (START, SWITCH)][-1]
-            body: dict[str, object]
-            if mode is Mode.RAIL and last_mode == Mode.RAIL:
-                kind, body, changes = CHANGE, {"station": self._station(place)}, None
-            else:
-                check_switch(events)
-                kind = SWITCH
-                body = {"mode": mode, "place": place_to_json(place), "changes": changes and list(changes)}
-            at_s, monotonic, boot = stamp(self._clock, events, at)
-            ending = legs_of(events, self._store.fixes(), place, at_s, changes)[-1]
-            # Refuses a leg of no length or an impossible change now, not at the end.
-            estimate_leg(ending, self._network)
-            if not self._alive:
-                # Going on without resume() leaves the same gap. It ends now, whenever the change is said to have been.
-                self._go_on(events, at_s if at is None else max(at_s, self._clock.now()))
-            self._store.append_event(Event(kind, at_s, monotonic, boot, body))
-
-    def fix(
-        self,
-        point: AnyPoint,
-        *,
-        at: datetime | float | None = None,
-        accuracy_m: float | None = None,
-        mock: bool = False,
-    ) -> None:
-        """Add a position to the trip in progress. `accuracy_m`: 68 % radius; `mock`: what the system says of it.
-
-        Hand over every position as the system gives it: a negative accuracy marks an invalid one (iOS), a satellite's
-        time may be ahead of a slow clock. What cannot be used is left out when the trip is measured.
-        """
-        with self._ready():
-            events = self._running()
-            self._store.append_fix(checked_fix(self._clock, events, wgs84_of(point), at, accuracy_m, mock))
-
-    def resume(self) -> ActiveTrip:
-        """Go on with a trip that was interrupted; the time in between is marked as a gap."""
-        with self._ready():
-            events = self._running()
-            if not self._alive:
-                self._go_on(events, stamp(self._clock, events, None)[0])
-            active = self.active
-            if active is None:
-                raise NoTrip
-            return active
-
-    def finish(
-        self,
-        at_place: AnyPlace | str | None = None,
-        *,
-        changes: Sequence[str] | None = None,
-        at: datetime | float | None = None,
-    ) -> TripView:
-        """End the trip and return what it earned; committed to disk with its record and queue entry before it returns.
-
-        Without a place it ends at the last fix that can be used, at that fix's time. `changes` are those of the last
-        leg and take the place of those that were named on the way. Raises `InvalidInput` and keeps the trip running
-        when something about it cannot be right.
-        """
-        with self._ready():
-            # Another process may record into the same trip: what it added meanwhile is measured too.
-            while True:
-                mark = self._store.mark()
-                events, fixes = self._running(), self._store.fixes()
-                place, ended_at = self._end(events, fixes, at_place, at)
-                legs = legs_of(events, fixes, place, ended_at, changes, self._alive)
-                measured = measure_trip(legs, self._network, self._methodology, self._flags(events))
-                trip = self._commit(str(events[0].body["trip"]), measured, mark)
-                if trip is not None:
-                    return trip
-
-    def cancel(self) -> None:
-        """Forget the trip in progress."""
-        with self._ready():
-            self._running()
-            self._store.discard_trip()
-            self._alive = False
-
-    @property
-    def active(self) -> ActiveTrip | None:
-        """The trip in progress, or None. `interrupted`: the app died since; resume(), finish() or cancel() it."""
-        with self._ready():
-            return active_trip(self._store.events(), self._store.last_fix(), self._store.fix_count(), self._alive)
-
-    # On the way
-
-    def next_fix(self, *, saver: bool = False, above_ground: bool = False, moving: bool | None = None) -> FixRequest:
-        """Which position to ask the location service for now; ask again after each fix, and when none came.
-
-        `saver`: the phone saves its battery; `above_ground`: a metro that does not run in a tunnel; `moving`: what the
-        phone's motion sensor says. Survives the app's death. Raises `NoTrip`.
-        """
-        with self._ready():
-            events = self._running()
-            leg, now_s = running_leg(events), stamp(self._clock, events, None)[0]
-            followed = follow(self._followed, leg, self._network, saver=saver, above_ground=above_ground)
-            self._followed = followed_by(followed, *self._store.fixes_after(followed.seen))
-            return fix_request(self._followed, now_s, moving)
-
-    def suggestion(self) -> Suggestion | None:
-        """That you arrived, or go on otherwise, and since when, by the fixes of this leg; None while nothing shows it.
-
-        To say yes, `finish(place, at=...)` or `switch(mode, place, at=...)` with what it holds; to say no, `decline()`.
-        Raises `NoTrip`.
-        """
-        with self._ready():
-            leg = running_leg(self._running())
-            return suggestion_of(leg, self._store.fixes(since=leg.started_at), self._network)
-
-    def decline(self, suggestion: Suggestion) -> None:
-        """Say no to a suggestion: it is not made again for this stop, or this change. On disk when it returns."""
-        with self._ready():
-            events = self._running()
-            self._append(DECLINE, events, None, **decline_body(suggestion, self._network))
-
-    def sampling_report(self) -> tuple[Sampling, ...]:
-        """How many fixes were asked for, by mode, over the finished trips of this phone."""
-        with self._ready():
-            return sampling_of(self._store.trips())
-
-    def answer(self, trip_id: str, answer: Answer | Mode | str) -> TripView:
-        """Answer a trip's `question`: how the leg was really travelled. Returns the trip that counts from now on.
-
-        The claimed mode: the trip is sent as it is. Another mode: a corrected trip takes its place. A car, an e-bike or
-        anything else is no mode of the standard: the leg is left out, and a trip of nothing else is never sent. Raises
-        `NoQuestion`, or `InvalidInput` when the leg cannot have been that; then the question stays open.
-        """
-        with self._ready():
-            trip = self._store.trip(trip_id)
-            question = view_of(trip).question
-            if question is None:
-                raise NoQuestion
-            said = check_answer(answer)
-            if said.mode is question.claimed:
-                self._store.confirm(trip_id)
-                return view_of(self._store.trip(trip_id))
-            legs = corrected(kept_legs(self._store.evidence(trip_id)), question.leg, said)
-            instead = self._measured_again(legs, kept_flags(trip)) if legs else None
-            self._store.withdraw(trip_id, said, instead)
-            return view_of(self._store.trip(instead.id if instead else trip_id))
+        name = f"greentrip-{hashlib.sha256(root).hexdigest()[:16]}"
+        return cls(
+            Slots(folder, name),
+            Http(server, transport),
+            root,
+            secrets or FileSecrets(folder / name),
+            network,
+            methodology or bundled(),
+            clock or SystemClock(),
+            dice,
+            background=background,
+            observer=observer,
+            send_delay_s=send_delay_s,
+            connection=connection,
+        )
 
     # What there is
 
     def trips(self) -> list[TripView]:
         """Every finished trip on this phone, newest first, with the server's last word on it."""
         with self._ready():
-            return [view_of(row) for row in self._store.trips()]
+            return views_of(self._store.trips())
 
     def stats(self) -> Stats:
         """Counts: recorded, waiting, and how records left the queue, by state and rule."""
         with self._ready():
-            states, tallies = self._store.states(), self._store.tallies()
-            rules: dict[str, int] = {}
-            for trip in self._store.trips():
-                for rule in view_of(trip).rules:
-                    rules[rule.id] = rules.get(rule.id, 0) + 1
-            under_way = (State.PENDING, State.LEASED)
-            not_final = (*under_way, State.ASKED, State.HELD, State.UNSUPPORTED)
-            return Stats(
-                recorded=tallies.get("recorded", 0) + tallies.get("local", 0),
-                local=tallies.get("local", 0),
-                cancelled=tallies.get("cancelled", 0),
-                waiting=sum(states.get(state, 0) for state in under_way),
-                asked=states.get(State.ASKED, 0),
-                states=states,
-                exits={state: count for state, count in states.items() if state not in not_final},
-                refused=tallies.get("refused", 0),
-                rules=rules,
-            )
+            return stats_of(self._store.states(), self._store.tallies(), self._store.trips())
 
     def receipt(self, trip_id: str) -> tuple[bytes, Receipt] | None:
         """The server's signed result line for a trip and the receipt that proves it offline, or None so far."""
         with self._ready():
             return self._store.receipt_of(trip_id)
 
+    def receipts(self) -> list[str]:
+        """The trips for which the server has signed, in the order in which they were recorded."""
+        with self._ready():
+            return self._store.signed_ids()
+
+    def export_receipt(self, trip_id: str) -> bytes:
+        """A trip's record, result and receipt with the key list, as one file: who has the root key can check it.
+
+        Raises `Untrusted` where there is no receipt, or what is kept of it is damaged.
+        """
+        return self._bundle(trip_id).to_bytes()
+
     def verify_receipt(self, trip_id: str) -> datetime:
         """Check a trip's receipt again from what this phone keeps, without a network. Returns when the server signed.
 
         It proves that the pinned server gave this result for exactly the bytes that left the phone. Raises `Untrusted`.
         """
-        with self._ready():
-            try:
-                found = self._store.receipt_of(trip_id)
-                record = self._store.trip(trip_id).record if found else None
-            except ValueError:
-                raise Untrusted("what this phone kept is damaged") from None
-            if found is None or record is None:
-                raise Untrusted("there is no receipt for this trip")
-            return self._remote.verify_kept(record, *found)
+        return check_bundle(self._bundle(trip_id), self._root_key).signed_at
 
-    # The server
+    def diagnose(self) -> dict[str, object]:
+        """How the queue is, for a support case and for JSON: counts, sizes, versions, the last syncs, waits.
+
+        No ids, places, accounts, keys or addresses are in it: a white list sees to that. Raises `StorageError`.
+        """
+        with self._ready():
+            settings = Settings(self._background, self._send_delay_s)
+            return diagnose(self._store, self._remote, self.stats().exits, settings, self._now_ms())
+
+    @property
+    def recovered(self) -> Path | None:
+        """The damaged file that was moved aside when this object was opened; what could be read of it is here."""
+        return self._store.recovered
+
+    # The account
 
     def request_code(self, phone: str) -> None:
         """Ask the server to send a one-time code to a phone number. Raises `Refused` or `Unreachable`."""
         self._check_open()
         self._membership.request_code(phone)
 
-    def enrol(self, code: str, consents: Mapping[str, str]) -> str:
+    def enrol(self, code: str, consents: Mapping[str, str], *, replace_account: bool = False) -> str:
         """Open (or join) the account with the code; `consents` names each purpose and the version that was accepted.
 
-        Idempotent: repeated after a lost answer, it gives the same account. Returns the account's id.
+        Idempotent: repeated after a lost answer, it gives the same account. Returns the account's id. When the server
+        names another account than before, as one does that was restored from a backup of before the enrolment, this
+        raises `Untrusted`; with `replace_account` the trips of this phone go to the account that it names now.
         """
         self._check_open()
-        return self._membership.enrol(code, consents)
+        account = self._membership.enrol(code, consents, replace_account=replace_account)
+        self._sender.enrolled()
+        self._worker.trigger(Trigger.APP)
+        return account
 
     @property
     def account_id(self) -> str | None:
@@ -374,16 +211,28 @@ class GreenTrip:
         with self._ready():
             return self._membership.id
 
-    def sync(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
-        """Send what waits, for at most `timeout` seconds. Says what settled, what is left and why; does not raise."""
-        self._check_open()
-        try:
-            if self.account_id is None:
-                return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
-            return self._sender.sync(timeout)
-        except StorageError as error:
-            # The store counts what is left when it can be read again; what was leased frees itself.
-            return SyncReport(stop=Stop.STORAGE, detail=error.en)
+    def accounts(self) -> list[str]:
+        """The accounts that have trips on this phone, each in its own file."""
+        with self._ready():
+            return list(self._slots.accounts())
+
+    def switch_account(self, account_id: str | None = None) -> None:
+        """Use another account from now on; None: a new one, to enrol. Trips of the one before stay, and wait for it.
+
+        Raises `InvalidInput` for an account that is not on this phone, `TripRunning` while a trip is in progress.
+        """
+        with self._ready():
+            if self._store.events():
+                raise TripRunning
+            self._http.close()  # a call under way was the other account's
+            self._worker.stop(STOP_S)
+            slot = self._slots.choose(account_id)
+            store = Store(self._slots.path(slot), self._connection)
+            self._store.close()
+            self._store = store
+            self._use(slot)
+            self._http.open()
+            self._worker.start(background=self._background)
 
     def account(self) -> Account:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
@@ -395,16 +244,113 @@ class GreenTrip:
         self._check_open()
         return self._membership.statement()
 
+    def notices(self, after: int = 0) -> list[Notice]:
+        """What the server decided about trips, oldest first, from after a number. Raises `ServerError`."""
+        self._check_open()
+        return self._membership.notices(after)
+
+    # Sending
+
+    def sync(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
+        """Send what waits, for at most `timeout` seconds. Says what settled, what is left and why; does not raise."""
+        self._check_open()
+        return self._worker.sync(timeout)
+
+    def network_changed(self, online: bool) -> None:
+        """Say what the system says of the network. Without one nothing is tried; back again, what waits is sent."""
+        self._check_open()
+        with suppress(StorageError, Suspended):
+            self._sender.network(online)
+            if online:
+                self._worker.trigger(Trigger.NETWORK)
+
+    def repair(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
+        """Compare with the server what it has, and send again exactly what it lost. By itself this happens weekly."""
+        self._check_open()
+        with suppress(StorageError):
+            self._sender.errands.check_in_now()
+        return self._worker.sync(timeout)
+
+    # What the person takes back
+
+    def opt_out(self, pending: Literal["erase", "keep"]) -> None:
+        """Record and send nothing from now on: a call under way is cut, and a retry that waits sends nothing.
+
+        "erase" also erases what the server has not settled, and the trip in progress; "keep" keeps it for `opt_in()`.
+        """
+        if pending not in ("erase", "keep"):
+            raise InvalidInput("pending", f"{pending!r} is neither 'erase' nor 'keep'", "应为 erase 或 keep")
+        with self._ready():
+            self._store.opt_out(self._now_ms(), erase_pending=pending == "erase")
+            self._http.close()
+            self._http.open()
+        self._tell(PersonOptedOut())
+        self._worker.trigger(Trigger.APP)
+
+    def opt_in(self) -> None:
+        """Take part again."""
+        with self._ready():
+            self._store.drop(OPTED_OUT)
+        self._worker.trigger(Trigger.APP)
+
+    @property
+    def opted_out(self) -> bool:
+        """Whether the person has opted out."""
+        with self._ready():
+            return self._store.get(OPTED_OUT) is not None
+
+    def erase_trip(self, trip_id: str) -> None:
+        """Erase a finished trip here, at once and with all that belongs to it; the server is told with the next pass.
+
+        Raises `InvalidInput` where there is no such trip.
+        """
+        with self._ready():
+            self._store.erase_trip(trip_id, self._now_ms())
+        self._tell(TripErased(trip_id))
+        self._worker.trigger(Trigger.RECORD)
+
+    def erase(self, timeout: float = ERASE_TIMEOUT_S) -> bool:
+        """Erase everything: trips, evidence and keys here, at once; the account at the server, by a signed order.
+
+        The order is kept until the server's certificate arrives. Returns whether it did within `timeout` seconds;
+        otherwise it is sent again with every pass.
+        """
+        with self._ready():
+            self._http.close()
+            self._http.open()
+            self._membership.erase()
+            self._alive = False
+        self._tell(Erased(certified=False))
+        self._worker.sync(timeout)
+        with self._ready():
+            return self._store.get(ERASURE_ORDER) is None
+
     # Life
+
+    def suspend(self) -> None:
+        """The app goes to sleep: nothing runs and no file is open when this returns. `wake()` goes on."""
+        self._check_open()
+        self._rest()
+        self._store.suspend()
+
+    def wake(self) -> None:
+        """The app is back: open the file again and send what is due. Does nothing when it was awake."""
+        self._check_open()
+        self._store.resume()
+        self._http.open()
+        self._worker.start(background=self._background)
+        self._worker.trigger(Trigger.APP)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> SyncReport:
         """Send what can be sent within `timeout` seconds (0: nothing), then let go of the file. Says what is left."""
         self._check_open()
-        report = self.sync(timeout) if timeout > 0 else SyncReport(left=self._store.waiting())
-        with self._lock:
-            self._open = False
-            self._http.close()
-            self._store.close()
+        ends_at = time.monotonic() + timeout
+        report = self._worker.sync(timeout) if timeout > 0 else self._left()
+        self._open = False
+        # A file that another process has locked must not hold up the app beyond its time.
+        closing = threading.Thread(target=self._shut, name="greentrip-close", daemon=True)
+        closing.start()
+        closing.join(max(STOP_S, ends_at - time.monotonic()))
         return report
 
     def __enter__(self) -> Self:
@@ -416,7 +362,63 @@ class GreenTrip:
         if self._open:
             self.close(timeout=0)
 
+    def after_fork(self) -> None:
+        """In the child: a lock that nobody holds."""
+        self._lock = threading.RLock()
+
     # Inside
+
+    def _use(self, slot: int) -> None:
+        """Everything that belongs to one account, over the open store."""
+        self._remote = Remote(self._http, self._root_key, self._store, self._clock)
+        self._remote.keys.changed = lambda seq: self._tell(KeyListChanged(seq))
+        self._membership = Membership(self._store, self._remote, self._secrets, self._slots.key_name(slot))
+        self._sender = Sender(
+            self._store, self._remote, self._clock, self._dice, self._tell, lambda: self._worker.stopping
+        )
+        if self._store.recovered is not None:
+            self._tell(StoreReplaced(self._store.recovered))
+
+    def _pass(self, trigger: Trigger, timeout_s: float) -> SyncReport:
+        if self._membership.id is None and self._store.get(ERASURE_ORDER) is None:
+            return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
+        return self._sender.run(trigger, timeout_s)
+
+    def _next_due_ms(self) -> int | None:
+        return self._sender.next_due_ms()
+
+    def _bundle(self, trip_id: str) -> Bundle:
+        with self._ready():
+            try:
+                found = self._store.receipt_of(trip_id)
+                record = self._store.trip(trip_id).record if found else None
+            except ValueError:
+                raise Untrusted("what this phone kept is damaged") from None
+            if found is None or record is None:
+                raise Untrusted("there is no receipt for this trip")
+            return Bundle.of(record, *found, self._store.get("key_list"))
+
+    def _recorded(self, trip: TripView) -> None:
+        super()._recorded(trip)
+        self._worker.trigger(Trigger.RECORD)
+
+    def _rest(self) -> None:
+        """End what runs: the pass under way first learns it, then its call is cut."""
+        self._worker.stop(0.0)
+        self._http.close()
+        self._worker.stop(STOP_S)
+
+    def _shut(self) -> None:
+        self._rest()
+        self._store.close()
+
+    def _left(self) -> SyncReport:
+        with suppress(StorageError):
+            return SyncReport(left=self._store.waiting())
+        return SyncReport()
+
+    def _now_ms(self) -> int:
+        return round(self._clock.now() * 1000)
 
     def _ready(self) -> threading.RLock:
         self._check_open()
@@ -425,85 +427,3 @@ class GreenTrip:
     def _check_open(self) -> None:
         if not self._open:
             raise Closed
-
-    def _running(self) -> list[Event]:
-        events = self._store.events()
-        if not events:
-            raise NoTrip
-        return events
-
-    def _go_on(self, events: Sequence[Event], at_s: float) -> None:
-        """Record that the app runs again, and since when it did not."""
-        self._store.append_event(resumed(self._clock, events, self._store.last_fix(), at_s))
-        self._alive = True
-
-    def _append(self, kind: str, events: Sequence[Event], at: datetime | float | None, **body: object) -> None:
-        at_s, monotonic, boot = stamp(self._clock, events, at)
-        place = body.get("place")
-        if isinstance(place, Point | Station):
-            body["place"] = place_to_json(place)
-        self._store.append_event(Event(kind, at_s, monotonic, boot, body))
-
-    def _place(self, place: AnyPlace | str) -> Place:
-        found = Station(place) if isinstance(place, str) else wgs84_of(place)
-        if not isinstance(found, Point | Station):
-            raise InvalidInput("place", f"{place!r} is neither a Point nor a station name", "应为坐标点或站名")
-        if isinstance(found, Point) and is_null_island(found):
-            raise InvalidInput(
-                "place",
-                "0/0 is what a receiver without a position says: wait for a fix, or give the place otherwise",
-                "0/0 表示尚未定位：请等待定位，或以其他方式指定地点",
-            )
-        point_of(found, self._network)  # an unknown station is refused now, with suggestions
-        if isinstance(found, Station) and self._network is not None and self._network.is_closed(found.name):
-            raise StationClosed("place", self._network.name_of(found.name))
-        return found
-
-    def _station(self, place: Place) -> str:
-        name = station_of(place, self._network) if self._network else None
-        if name is None:
-            raise InvalidInput("place", "a change of lines happens at a station", "换乘须在车站进行")
-        return name
-
-    def _flags(self, events: Sequence[Event]) -> frozenset[Flag]:
-        resumed = {Flag.GAP} if any(event.kind == RESUME for event in events) or not self._alive else set()
-        return frozenset(resumed | ({Flag.REPLAY} if events[0].body.get("replayed") else set()))
-
-    def _end(
-        self,
-        events: Sequence[Event],
-        fixes: Sequence[Fix],
-        at_place: AnyPlace | str | None,
-        at: datetime | float | None,
-    ) -> tuple[Place, float]:
-        """Where and when a trip ends; without a place at the last fix that tells where one was."""
-        if at_place is not None:
-            return self._place(at_place), stamp(self._clock, events, at)[0]
-        ends = ends_of(fixes)
-        if ends is None:
-            en, zh = "no fix tells where the trip ended: say where", "没有可用的轨迹点：请指定终点"
-            raise InvalidInput("place", en, zh)
-        newest = ends[1]
-        # Not compared with the wall clock, which may have jumped back since.
-        last_at = max(newest.at, last_step(events).at)
-        return newest.point, last_at if at is None else stamp(self._clock, events, at)[0]
-
-    def _commit(self, trip_id: str, measured: Measured, mark: Mark) -> TripView | None:
-        """The finished trip, or None when it went on since the mark."""
-        salt = bytes.fromhex(self._store.salt())
-        likenesses = [found for item in measured.legs if (found := fingerprint_of(item.leg.fixes, salt))]
-        if self._store.knows(likenesses):
-            measured = replace(measured, flags=measured.flags | {Flag.REPEAT})
-        trip = kept(trip_id, measured, self._methodology, self._clock.now(), likenesses, ask=True)
-        try:
-            if not self._store.commit_trip(trip, mark):
-                return None
-        except StorageError:
-            self._store.count_quietly("refused")
-            raise
-        self._alive = False
-        return view_of(self._store.trip(trip.id))
-
-    def _measured_again(self, legs: Sequence[Leg], flags: frozenset[Flag]) -> NewTrip:
-        measured = measure_trip(legs, self._network, self._methodology, flags)
-        return kept(str(uuid.uuid4()), measured, self._methodology, self._clock.now())

@@ -40,14 +40,15 @@ class SystemClock:
         return time.monotonic()
 
     def boot_id(self) -> str:
-        return _boot_id()
+        return boot_id()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
 
 @cache
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Names this boot of the machine; where the system does not tell, this process."""
     # Where the system does not tell, a process counts as its own boot: durations then use the wall clock.
     try:
         return _BOOT_ID_FILE.read_text().strip()

@@ -13,11 +13,14 @@
     │   ├── NoQuestion          the trip waits for no answer: it was given, or the question lapsed
     │   ├── TripRunning         a trip is running: finish(), cancel() or resume() it first
     │   ├── NotEnrolled         this phone has no account yet: request_code(), then enrol()
+    │   ├── OptedOut            the person opted out: opt_in() first
+    │   ├── Suspended           the app is suspended: wake() first
     │   └── Closed              this GreenTrip was closed: open() it again
     ├── StorageError            the phone's store cannot be used; what was committed is kept
     │   ├── StorageFull         make room on the disk and call again
+    │   ├── StorageCorrupt      close and open() again: the file is set aside, what can be read goes into a new one
     │   ├── StorageNewer        written by a newer greentrip: update the app
-    │   └── QueueFull           too many trips wait to be sent: sync() first
+    │   └── QueueFull           the store holds as much as it may: sync() first
     └── ServerError             the server could not be used; nothing is lost
         ├── Unreachable         no answer: call again when there is a network
         ├── Refused             the server said no: see `problem`
@@ -41,13 +44,16 @@ __all__ = [
     "NoRoute",
     "NoTrip",
     "NotEnrolled",
+    "OptedOut",
     "QueueFull",
     "Refused",
     "ServerError",
     "StationClosed",
+    "StorageCorrupt",
     "StorageError",
     "StorageFull",
     "StorageNewer",
+    "Suspended",
     "TripRunning",
     "UnknownChange",
     "UnknownStation",
@@ -192,6 +198,23 @@ class NotEnrolled(WrongMoment):
         )
 
 
+class OptedOut(WrongMoment):
+    """The person opted out of the programme."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "you opted out: opt_in() first; nothing is recorded or sent until then",
+            "您已停止参与：请先重新开启；在此之前不记录也不上传",
+        )
+
+
+class Suspended(WrongMoment):
+    """The app is suspended, and the store's file is let go of."""
+
+    def __init__(self) -> None:
+        super().__init__("the app is suspended: wake() first", "应用已挂起：请先恢复")
+
+
 class Closed(WrongMoment):
     """The object was closed."""
 
@@ -213,17 +236,27 @@ class StorageFull(StorageError):
         )
 
 
+class StorageCorrupt(StorageError):
+    """The store's file is damaged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store's file is damaged: close and open again; it is set aside and what can be read is kept",
+            "本地存储文件已损坏：请关闭后重新打开；原文件将另行保留，可读取的记录会恢复",
+        )
+
+
 class StorageNewer(StorageError):
     """The file was written by a newer version of this library."""
 
 
 class QueueFull(StorageError):
-    """Too many trips wait to be sent. Nothing was evicted."""
+    """The store holds as much as it may. Nothing was evicted."""
 
-    def __init__(self, rows_max: int) -> None:
+    def __init__(self, limit: int, of_en: str = "trips wait to be sent", of_zh: str = "条待上传的出行") -> None:
         super().__init__(
-            f"{rows_max} trips wait to be sent, the most this phone keeps: sync() first; none was dropped",
-            f"待上传的出行已达上限 {rows_max} 条：请先同步；没有任何记录被丢弃",
+            f"{limit} {of_en}, the most this phone keeps: sync() first; none was dropped",
+            f"已达上限（{limit} {of_zh}）：请先同步；没有任何记录被丢弃",
         )
 
 

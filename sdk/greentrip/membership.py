@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from greentrip.errors import InvalidInput, StorageError, Untrusted
+from greentrip import fork
+from greentrip.errors import InvalidInput, Refused, StorageError, Untrusted
 from greentrip.remote import Remote, field_of
 from greentrip.secrets_store import SecretStore
-from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of
-from greentrip.store import Store
-from greentrip.views import Account, Entry, TripView
+from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of, thumbprint
+from greentrip.store import ERASURE_ORDER, Store
+from greentrip.trust import sign_erasure_order
+from greentrip.views import Account, Entry, Notice, TripView
 from greentrip.wire import base64url
 
 PAGES_MAX = 1_000
@@ -21,12 +24,20 @@ PAGES_MAX = 1_000
 class Membership:
     """One phone's account. Network calls hold no lock: a fix must not wait for a server."""
 
-    def __init__(self, store: Store, remote: Remote, secrets: SecretStore) -> None:
+    def __init__(self, store: Store, remote: Remote, secrets: SecretStore, key_name: str) -> None:
         self._store = store
         self._remote = remote
         self._secrets = secrets
+        self._key_name = key_name
         self._lock = threading.Lock()
-        remote.signer = _device_key(secrets)
+        if store.get(ERASURE_ORDER) is not None:
+            secrets.erase(key_name)  # the process died between erasing the store and the key
+        remote.signer = self._device_key()
+        fork.watch(self)
+
+    def after_fork(self) -> None:
+        """In the child: a lock that nobody holds."""
+        self._lock = threading.Lock()
 
     @property
     def id(self) -> str | None:
@@ -38,23 +49,36 @@ class Membership:
         answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
         self._store.put("enrolment", str(field_of(answer, "enrolment")))
 
-    def enrol(self, code: str, consents: Mapping[str, str]) -> str:
+    def enrol(self, code: str, consents: Mapping[str, str], *, replace_account: bool) -> str:
         """Open (or join) the account with the code, and return its id. Idempotent."""
         enrolment = self._store.get("enrolment")
         if enrolment is None:
             raise InvalidInput("code", "no code was requested: request_code() first", "请先获取验证码")
-        body = {
-            "enrolment": enrolment,
-            "code": code,
-            "public_key": base64url(self._device_signer().public_key),
-            "consents": dict(consents),
-        }
-        answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
-        account = str(field_of(answer, "account"))
+        try:
+            account = self._register(enrolment, code, consents)
+        except Refused as error:
+            if error.kind != "device_ended":
+                raise
+            # The old key was ended for good; a refused registration does not use up the code.
+            self._new_key()
+            account = self._register(enrolment, code, consents)
         if self.id not in (None, account):
-            raise Untrusted("the server names another account for this phone's key")
+            if not replace_account:
+                raise Untrusted("the server names another account for this phone's key")
+            self._store.requeue(self._store.settled_ids())
         self._store.put("account", account)
         return account
+
+    def erase(self) -> None:
+        """Erase everything here, and keep as the only row a signed order that the server do the same."""
+        with self._lock:
+            order = None
+            if self._remote.signer is not None and self.id is not None:
+                audience = thumbprint(self._remote.root_key)
+                order = sign_erasure_order(self._remote.signer, audience=audience, id=str(uuid.uuid4()))
+            self._store.erase_all(order)
+            self._secrets.erase(self._key_name)
+            self._remote.signer = None
 
     def account(self, waiting: Sequence[TripView]) -> Account:
         """The account's balance by the server, beside the trips that still wait here."""
@@ -67,36 +91,68 @@ class Membership:
             waiting_mg=sum(trip.reduction_mg for trip in waiting),
         )
 
+    def notices(self, after: int) -> list[Notice]:
+        """The server's decisions from after a number, oldest first."""
+        items = self._pages("/v1/notices", "notices", after)
+        return [
+            Notice(
+                number=cast("int", field_of(item, "number")),
+                at=str(field_of(item, "at")),
+                kind=str(field_of(item, "kind")),
+                trip=cast("str | None", item.get("trip")),
+                status=cast("str | None", item.get("status")),
+            )
+            for item in items
+        ]
+
     def statement(self) -> list[Entry]:
         """Every entry of the account, oldest first."""
-        entries: list[Entry] = []
-        target = "/v1/account/statement"
+        return [_entry(item) for item in self._pages("/v1/account/statement", "entries")]
+
+    def _pages(self, target: str, member: str, after: object = 0) -> list[dict[str, object]]:
+        """All items of a call that answers in pages."""
+        items: list[dict[str, object]] = []
         for _ in range(PAGES_MAX):
-            page = self._remote.fetch("GET", target)
-            entries += [_entry(item) for item in cast("list[dict[str, object]]", field_of(page, "entries"))]
-            if not page.get("next"):
-                return entries
-            target = f"/v1/account/statement?after={page['next']}"
-        raise Untrusted(f"a statement of more than {PAGES_MAX} pages")
+            page = self._remote.fetch("GET", f"{target}?after={after}" if after else target)
+            items += cast("list[dict[str, object]]", field_of(page, member))
+            after = page.get("next")
+            if not after:
+                return items
+        raise Untrusted(f"{member} of more than {PAGES_MAX} pages")
+
+    def _register(self, enrolment: str, code: str, consents: Mapping[str, str]) -> str:
+        body = {
+            "enrolment": enrolment,
+            "code": code,
+            "public_key": base64url(self._device_signer().public_key),
+            "consents": dict(consents),
+        }
+        answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
+        return str(field_of(answer, "account"))
 
     def _device_signer(self) -> Signer:
         """This phone's key, made at the first need and kept before it is used: a lost answer must find it again."""
         with self._lock:
-            if self._remote.signer is None:
-                seed = new_seed()
-                self._secrets.save("device", seed)
-                self._remote.signer = signer_of(seed)
-            return self._remote.signer
+            return self._remote.signer or self._make_key()
 
+    def _new_key(self) -> None:
+        with self._lock:
+            self._make_key()
 
-def _device_key(secrets: SecretStore) -> Signer | None:
-    seed = secrets.load("device")
-    if seed is not None and len(seed) != KEY_BYTES:
-        raise StorageError(
-            "this phone's key is damaged: remove it and enrol again; trips are kept",
-            "本机密钥已损坏：请删除密钥后重新开户；出行记录均会保留",
-        )
-    return signer_of(seed) if seed else None
+    def _make_key(self) -> Signer:
+        seed = new_seed()
+        self._secrets.save(self._key_name, seed)
+        self._remote.signer = signer_of(seed)
+        return self._remote.signer
+
+    def _device_key(self) -> Signer | None:
+        seed = self._secrets.load(self._key_name)
+        if seed is not None and len(seed) != KEY_BYTES:
+            raise StorageError(
+                "this phone's key is damaged: remove it and enrol again; trips are kept",
+                "本机密钥已损坏：请删除密钥后重新开户；出行记录均会保留",
+            )
+        return signer_of(seed) if seed else None
 
 
 def _entry(item: Mapping[str, object]) -> Entry:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +11,11 @@ from typing import cast
 from greentrip.clock import Clock
 from greentrip.errors import InvalidInput, NotEnrolled, Refused, Unreachable, Untrusted
 from greentrip.http import Answer, Http
+from greentrip.keyring import KeyRing
 from greentrip.signing import KEY_BYTES, Signer, thumbprint
 from greentrip.signing.jws import BadToken
-from greentrip.store import Receipt, Store
-from greentrip.trust import KeyList, RequestClaims, open_kept_receipt, open_key_list, open_receipt, signer_id
+from greentrip.store import Store
+from greentrip.trust import KeyList, ReceiptFacts, RequestClaims, open_erasure_certificate, open_receipt, signer_id
 from greentrip.trust import sign_request as sign
 from greentrip.wire import (
     NDJSON,
@@ -23,16 +23,13 @@ from greentrip.wire import (
     SIGNATURE_HEADER,
     base64url_decode,
     body_digest,
-    digest_of,
     sha256_hex,
     split_lines,
 )
 
-KEYS_TARGET = "/.well-known/greentrip-keys"
 TRIPS_TARGET = "/v1/trips"
 PROBLEM = "application/problem+json"
 CALL_TIMEOUT_S = 20.0
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def check_root_key(text: str) -> bytes:
@@ -65,10 +62,11 @@ class Remote:
 
     def __init__(self, http: Http, root_key: bytes, store: Store, clock: Clock) -> None:
         self._http = http
-        self._root_key = root_key
+        self.root_key = root_key
         self._store = store
         self._clock = clock
         self.signer: Signer | None = None
+        self.keys = KeyRing(http, root_key, store, clock)
 
     @property
     def device(self) -> str:
@@ -96,61 +94,56 @@ class Remote:
 
     def plain(self, method: str, target: str, body: bytes = b"") -> dict[str, object]:
         """The JSON object that answers a call by nobody in particular."""
-        headers = {"Content-Type": "application/json"} if body else {}
-        answer = self._http.send(method, target, body, headers, CALL_TIMEOUT_S)
+        answer = self.send_plain(method, target, body, CALL_TIMEOUT_S)
         check_status(answer)
         return read_object(answer)
+
+    def send_plain(self, method: str, target: str, body: bytes, timeout_s: float) -> Answer:
+        """The answer to a call that nobody in particular makes."""
+        headers = {"Content-Type": "application/json"} if body else {}
+        return self._http.send(method, target, body, headers, timeout_s)
+
+    def open_certificate(self, order: str, certificate: str) -> datetime:
+        """When the server erased the account, by its certificate for a signed order. Raises `Untrusted`."""
+        try:
+            device = signer_id(order)
+        except BadToken as error:
+            raise Untrusted(str(error)) from None
+
+        def read(keys: KeyList) -> ReceiptFacts:
+            return ReceiptFacts(open_erasure_certificate(certificate, keys, device=device, order=order), 0)
+
+        return self.keys.open(certificate, read, self._clock.monotonic() + CALL_TIMEOUT_S).at
 
     def verify(self, call: Call, *, ndjson: bool) -> str:
         """The server's time in the answer's receipt (RFC 3339). Raises `Untrusted`. Learns the clock's offset."""
         token = call.answer.headers.get(RECEIPT_HEADER.lower())
         if token is None:
             raise Untrusted("no receipt")
-        try:
-            at = open_receipt(
-                token,
-                self._keys_for(token, call.deadline),
-                call.claims,
-                digest=body_digest(call.answer.body, ndjson=ndjson),
-            )
-        except BadToken as error:
-            raise Untrusted(str(error)) from None
-        self._store.put("clock_offset_s", str(round(at.timestamp() - self._clock.now())))
-        return at.isoformat()
-
-    def verify_kept(self, record: bytes, result_line: bytes, receipt: Receipt) -> datetime:
-        """When the server signed for a record, from what the phone keeps. Raises `Untrusted`."""
-        if sha256_hex(record) not in receipt.request_lines or sha256_hex(result_line) not in receipt.answer_lines:
-            raise Untrusted("the receipt is for other bytes")
-        if json.loads(result_line).get("sha256") != sha256_hex(record):
-            raise Untrusted("the result is for another record")
-        if not all(map(_HASH.fullmatch, (*receipt.request_lines, *receipt.answer_lines))):
-            raise Untrusted("the receipt's hashes are damaged")
-        keys = self._stored_keys()
-        if keys is None:
-            raise Untrusted("no key list is kept")
-        try:
-            return open_kept_receipt(
-                receipt.jws,
-                keys,
-                device=receipt.device,
-                method="POST",
-                target=TRIPS_TARGET,
-                request_digest=digest_of(receipt.request_lines),
-                digest=digest_of(receipt.answer_lines),
-            )
-        except BadToken as error:
-            raise Untrusted(str(error)) from None
+        digest = body_digest(call.answer.body, ndjson=ndjson)
+        facts = self.keys.open(token, lambda keys: open_receipt(token, keys, call.claims, digest=digest), call.deadline)
+        offset_s = round(facts.at.timestamp() - self._clock.now())
+        if offset_s != self.clock_offset_s:
+            self._store.put("clock_offset_s", str(offset_s))
+        return facts.at.isoformat()
 
     def server_now(self) -> int:
         """The time by the phone's clock, corrected by what the last verified answer taught."""
-        return int(self._clock.now()) + int(self._store.get("clock_offset_s") or 0)
+        return int(self._clock.now()) + self.clock_offset_s
+
+    @property
+    def clock_offset_s(self) -> int:
+        """The server's clock is ahead of the phone's by this much, as far as the phone learnt; 0 where it is lost."""
+        try:
+            return int(self._store.get("clock_offset_s") or 0)
+        except ValueError:
+            return 0
 
     def _call_once(self, method: str, target: str, body: bytes, media_type: str, deadline: float) -> Call:
         if self.signer is None:
             raise NotEnrolled
         digest = body_digest(body, ndjson=media_type == NDJSON)
-        claims = RequestClaims(thumbprint(self._root_key), self.device, method, target, self.server_now(), digest)
+        claims = RequestClaims(thumbprint(self.root_key), self.device, method, target, self.server_now(), digest)
         headers = {SIGNATURE_HEADER: sign(self.signer, claims)}
         if media_type:
             headers["Content-Type"] = media_type
@@ -164,32 +157,6 @@ class Remote:
         except (Untrusted, Unreachable):
             return False
         return True
-
-    def _keys_for(self, token: str, deadline: float) -> KeyList:
-        """The key list that knows the token's signer: the stored one, else a fresh one."""
-        stored = self._stored_keys()
-        try:
-            kid = signer_id(token)
-        except BadToken as error:
-            raise Untrusted(str(error)) from None
-        if stored is not None and stored.find(kid) is not None:
-            return stored
-        answer = self._http.send("GET", KEYS_TARGET, b"", {}, deadline - self._clock.monotonic())
-        if answer.status != 200:
-            raise Unreachable(f"no key list, HTTP {answer.status}")
-        try:
-            text = answer.body.decode("ascii").strip()
-            fresh = open_key_list(text, self._root_key)
-        except (BadToken, UnicodeDecodeError) as error:
-            raise Untrusted(f"key list: {error}") from None
-        if stored is not None and fresh.seq < stored.seq:
-            raise Untrusted("an older key list than one seen before")
-        self._store.put("key_list", text)
-        return fresh
-
-    def _stored_keys(self) -> KeyList | None:
-        text = self._store.get("key_list")
-        return open_key_list(text, self._root_key) if text else None
 
 
 def problem_of(answer: Answer) -> dict[str, object]:

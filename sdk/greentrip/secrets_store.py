@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,9 @@ class SecretStore(Protocol):
 
     def save(self, name: str, secret: bytes) -> None:
         """Keep the secret, durably, before returning."""
+
+    def erase(self, name: str) -> None:
+        """Forget the secret, if there is one."""
 
 
 class FileSecrets:
@@ -41,6 +45,16 @@ class FileSecrets:
         scratch.replace(target)
         if os.name == "posix":  # Windows opens no folders
             _flush_folder(self._folder)
+
+    def erase(self, name: str) -> None:
+        target = self._folder / f"{name}.key"
+        # Overwritten first: to unlink a file leaves its bytes on the disk.
+        with suppress(FileNotFoundError):
+            with target.open("r+b") as file:
+                file.write(bytes(target.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+            target.unlink()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -3,189 +3,178 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
-from enum import StrEnum
+from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
 
 from greentrip import retry
 from greentrip.clock import Clock
+from greentrip.errands import Errand, Errands
 from greentrip.errors import NotEnrolled, Unreachable, Untrusted
+from greentrip.events import Event, Paused, RecordDamaged, RecordSetAside, RecordSettled
+from greentrip.health import SyncNote
 from greentrip.http import Answer
-from greentrip.remote import TRIPS_TARGET, Call, Remote, line_hashes, problem_of
-from greentrip.retry import RetryState, Verdict
-from greentrip.store import QueuedRecord, Receipt, Settlement, State, Store
+from greentrip.remote import TRIPS_TARGET, Call, Remote, line_hashes, problem_kind, problem_of, read_object
+from greentrip.report import Stop, SyncReport, Trigger
+from greentrip.retry import Action, Answered, Asked, NoAnswer, Read, RetryState, Send, SetAside, Verdict, Wait
+from greentrip.states import State
+from greentrip.store import OPTED_OUT, QueuedRecord, Receipt, Settlement, Store
 from greentrip.trip import CHINA_TIME
 from greentrip.wire import BATCH_BYTES_MAX, BATCH_LINES_MAX, NDJSON, RECEIPT_HEADER, join_lines, split_lines
 
 LEASE_S = 120.0
 REQUEST_TIMEOUT_S = 30.0
 ASK_AGAIN_S = 24 * 3600.0
-FINAL = frozenset({State.ACCEPTED, State.REJECTED, State.CONFLICT})
+NAP_S = 0.25
+"""While it waits within a pass, it looks up so often whether it is to stop."""
+PRUNE_S = 24 * 3600.0
+FINAL = frozenset({State.ACCEPTED, State.REJECTED, State.CONFLICT, State.ERASED})
 WAITING = frozenset({State.HELD, State.UNSUPPORTED})
-
-
-class Stop(StrEnum):
-    """Why a sync ended."""
-
-    DONE = "done"
-    NOT_ENROLLED = "not_enrolled"
-    OFFLINE = "offline"
-    WAIT = "wait"
-    """The server asked for silence."""
-    LOGIN = "login"
-    PAUSED = "paused"
-    UNTRUSTED = "untrusted"
-    BUSY = "busy"
-    """Another thread or process is sending."""
-    TIME = "time"
-    """The timeout has passed."""
-    STORAGE = "storage"
-    """The phone's store could not be used: see `detail`."""
-
-
-_STOP_TEXTS: dict[Stop, tuple[str, str]] = {
-    Stop.DONE: ("everything that was due is sent", "待上传的记录均已上传"),
-    Stop.NOT_ENROLLED: ("no account yet: enrol first; trips are kept", "尚未开户：请先开户，记录已保存"),
-    Stop.OFFLINE: (
-        "the server did not answer: trips are kept and sent later",
-        "暂时无法连接服务器：记录已保存，稍后上传",
-    ),
-    Stop.WAIT: ("the server asked to wait: trips are kept and sent later", "服务器繁忙：记录已保存，稍后上传"),
-    Stop.LOGIN: (
-        "the server does not know this phone: enrol again; trips are kept",
-        "服务器不认识本机：请重新开户，记录已保存",
-    ),
-    Stop.PAUSED: (
-        "the server refused the call: trips are kept and tried again",
-        "服务器拒绝了请求：记录已保存，稍后重试",
-    ),
-    Stop.UNTRUSTED: (
-        "the answer was not signed by the pinned server: nothing was settled",
-        "服务器应答未通过验证：未作任何结算",
-    ),
-    Stop.BUSY: ("another part of the app is sending", "应用的其他部分正在上传"),
-    Stop.TIME: ("the time was up: the rest is kept and sent later", "时间已到：其余记录已保存，稍后上传"),
-    Stop.STORAGE: (
-        "the phone's store cannot be used: make room and sync again; trips are kept",
-        "本地存储不可用：请清理空间后重试，记录已保存",
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """What a sync did: records settled by state, how many still wait, why it ended, and the server's words if any."""
-
-    settled: dict[State, int] = field(default_factory=dict)
-    left: int = 0
-    stop: Stop = Stop.DONE
-    detail: str = ""
-    requests: int = 0
-    asked: int = 0
-    """Trips that are not sent yet because they wait for an answer: see `TripView.question`."""
-
-    def message(self, lang: str = "en") -> str:
-        """The reason in Chinese (`lang` begins with "zh") or English."""
-        zh = lang.startswith("zh")
-        text = _STOP_TEXTS[self.stop][1 if zh else 0]
-        if not self.asked:
-            return text
-        return text + (f"；{self.asked} 次出行待您回答" if zh else f"; {self.asked} wait for your answer")
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    verdict: Verdict
-    stop: Stop
-    detail: str = ""
-    settled: int = 0
-    floor_s: float | None = None
+_RETRY = "retry"
+_PRUNED = "pruned_ms"
 
 
 class Sender:
-    """Sends the queue of one store to one server."""
+    """Sends the queue of one store to one server. One pass at a time, in the thread that calls."""
 
-    def __init__(self, store: Store, remote: Remote, clock: Clock, dice: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        remote: Remote,
+        clock: Clock,
+        dice: Callable[[], float],
+        tell: Callable[[Event], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`stopping` is asked between requests and while waiting: the pass ends when it says so."""
         self._store = store
         self._remote = remote
         self._clock = clock
         self._dice = dice
+        self._tell = tell
+        self._stopping = stopping
+        self.errands = Errands(store, remote, tell)
 
-    def sync(self, timeout_s: float) -> SyncReport:
+    def run(self, trigger: Trigger, timeout_s: float) -> SyncReport:
         """Send what is due until it is sent or the time is up. Network and server faults never raise."""
-        deadline = self._clock.monotonic() + timeout_s
-        settled: Counter[State] = Counter()
-        requests = 0
-        failure: _Outcome | None = None  # of the last request
-        state = self._state()
-        if state.floor_ms > self._now_ms():
-            return self._report(settled, Stop.WAIT, "", requests)
-        while True:
-            if requests and self._clock.monotonic() >= deadline and self._store.waiting():
-                # That nobody answered says more than that the time is up.
-                stop, detail = (failure.stop, failure.detail) if failure else (Stop.TIME, "")
-                return self._report(settled, stop, detail, requests)
-            lease = uuid.uuid4().hex
-            batch = self._lease(lease)
-            if not batch:
-                stop = Stop.BUSY if self._store.states().get(State.LEASED) else Stop.DONE
-                return self._report(settled, stop, "", requests)
-            requests += 1
-            outcome = self._send(lease, batch, settled, deadline)
-            if outcome.settled == len(batch):
-                state = RetryState()
-                self._keep(state)
-                failure = None
-                continue
-            failure = outcome
-            state = retry.after_failure(
-                state, outcome.verdict, outcome.detail, self._now_ms(), self._dice(), outcome.floor_s
-            )
-            self._keep(state)
-            wait_s = (state.not_before_ms - self._now_ms()) / 1000
-            if outcome.verdict is not Verdict.RETRY or self._clock.monotonic() + wait_s >= deadline:
-                return self._report(settled, outcome.stop, outcome.detail, requests)
-            self._clock.sleep(max(0.0, wait_s))
-
-    def _lease(self, lease: str) -> list[QueuedRecord]:
-        now_ms = self._now_ms()
-        return self._store.lease(lease, now_ms, now_ms + round(LEASE_S * 1000), BATCH_LINES_MAX, BATCH_BYTES_MAX)
-
-    def _send(self, lease: str, batch: Sequence[QueuedRecord], settled: Counter[State], deadline: float) -> _Outcome:
-        body = join_lines(record.line for record in batch)
-        remaining_s = min(REQUEST_TIMEOUT_S, deadline - self._clock.monotonic())
+        this = _Pass(trigger, self._clock.monotonic() + timeout_s)
+        if trigger is Trigger.PERSON:
+            self._store.hurry(self._now_ms())
         try:
-            call = self._remote.call("POST", TRIPS_TARGET, body, media_type=NDJSON, timeout_s=remaining_s)
-            verdict = retry.classify(call.answer.status)
-            if verdict is Verdict.SETTLE:
-                count = self._settle(lease, batch, call, settled)
-                return _Outcome(Verdict.RETRY, Stop.WAIT, "some records have no final result yet", count)
+            stop, detail = self._run(this)
+        except NotEnrolled:
+            stop, detail = Stop.NOT_ENROLLED, ""
+        return self._report(this, stop, detail)
+
+    def network(self, online: bool) -> None:
+        """The app says whether there is a network; time without one counts as no failure."""
+        self._step(retry.Network(online))
+
+    def enrolled(self) -> None:
+        """The person has enrolled: nothing is paused any more, and a server that had lost us may have lost more."""
+        self._step(retry.Enrolled())
+        if self._store.settled_ids():
+            self.errands.check_in_now()
+
+    def next_due_ms(self) -> int | None:
+        """When a pass has something to do by itself (Unix ms by the phone's clock); None while there is nothing."""
+        now_ms = self._now_ms()
+        times = [self.errands.next_due_ms(now_ms)]
+        if self._remote.signer is not None:
+            times.append(self._store.next_due_ms(now_ms))
+        due = [at_ms for at_ms in times if at_ms is not None]
+        return max(min(due), retry.next_try_ms(self._state(), now_ms)) if due else None
+
+    # One pass
+
+    def _run(self, this: _Pass) -> tuple[Stop, str]:
+        """One call after the other, as the machine of `retry` says."""
+        action = self._step(Asked(this.trigger))
+        while True:
+            if isinstance(action, Wait):
+                if this.no_word and not self._is_due():
+                    return Stop.WAIT, retry.NO_RESULT
+                if not self._slept(this, action.until_ms):
+                    return action.stop, action.detail
+                action = self._step(Asked(Trigger.TIMER))
+                continue
+            if self._stopping():
+                return Stop.SUSPENDED, ""
+            if this.requests and self._clock.monotonic() >= this.deadline and self._is_due():
+                return Stop.TIME, ""
+            following = self._next_call(this, cast("Send", action))
+            if isinstance(following, Stop):
+                return following, retry.NO_RESULT if following is Stop.WAIT else ""
+            action = following
+
+    def _next_call(self, this: _Pass, send: Send) -> Action | Stop:
+        """Erasures first, then records, then what is due weekly; the stop when nothing is left to do."""
+        errand = self._errand(self.errands.urgent)
+        if errand is not None:
+            return self._run_errand(this, errand)
+        if self._store.get(OPTED_OUT):
+            return Stop.OPTED_OUT
+        lease = self._store.new_lease()
+        batch = self._lease(lease, send.rows_max)
+        if batch:
+            return self._send(this, lease, batch)
+        errand = self._errand(self.errands.routine)
+        if errand is not None:
+            return self._run_errand(this, errand)
+        if this.no_word:
+            return Stop.WAIT
+        return Stop.BUSY if self._store.states().get(State.LEASED) else Stop.DONE
+
+    def _errand(self, find: Callable[[int], Errand | None]) -> Errand | None:
+        errand = find(self._now_ms())
+        return None if errand is None or (errand.signed and self._remote.signer is None) else errand
+
+    def _lease(self, lease: str, rows_max: int) -> list[QueuedRecord]:
+        if self._remote.signer is None:
+            raise NotEnrolled
+        now_ms, rows_max = self._now_ms(), min(rows_max, BATCH_LINES_MAX)
+        until_ms = now_ms + round(LEASE_S * 1000)
+        return self._store.lease(lease, now_ms, until_ms, rows_max, BATCH_BYTES_MAX, on_damaged=self._damaged)
+
+    def _send(self, this: _Pass, lease: str, batch: Sequence[QueuedRecord]) -> Action:
+        """Send one batch and settle what came back. Whatever happens, nothing is left under the lease."""
+        this.requests += 1
+        body = join_lines(record.line for record in batch)
+        try:
+            call = self._remote.call("POST", TRIPS_TARGET, body, media_type=NDJSON, timeout_s=self._time_left_s(this))
+            if retry.classify(call.answer.status) is Verdict.READ:
+                count = self._settle(this, lease, batch, call)
+                this.no_word += len(batch) - count
+                return self._step(Read(len(batch), count))
         except NotEnrolled:
             self._store.release(lease)
-            return _Outcome(Verdict.LOGIN, Stop.NOT_ENROLLED)
+            raise
         except Unreachable as error:
-            self._store.release(lease)
-            return _Outcome(Verdict.RETRY, Stop.OFFLINE, str(error))
+            action = self._step(NoAnswer(str(error)))
         except Untrusted as error:
-            self._store.release(lease)
-            return _Outcome(Verdict.RETRY, Stop.UNTRUSTED, str(error))
+            action = self._step(retry.Untrusted(str(error)))
+        else:
+            action = self._step(self._answered(call.answer, len(batch)))
+            this.problem = problem_kind(call.answer)
+            if isinstance(action, SetAside):
+                return self._set_aside(lease, call.answer)
         self._store.release(lease)
-        return self._refused(verdict, call.answer)
+        return action
 
-    def _refused(self, verdict: Verdict, answer: Answer) -> _Outcome:
+    def _set_aside(self, lease: str, answer: Answer) -> Action:
         problem = problem_of(answer)
-        detail = str(problem.get("detail") or problem.get("title"))
-        stop = {Verdict.LOGIN: Stop.LOGIN, Verdict.PAUSE: Stop.PAUSED}.get(verdict, Stop.WAIT)
-        return _Outcome(verdict, stop, detail, floor_s=retry.retry_after_s(answer.headers, self._clock.now()))
+        en = str(problem.get("detail") or problem.get("title"))
+        why = {"en": en, "zh": str(problem.get("detail_zh") or problem.get("title_zh") or en)}
+        for trip_id in self._store.set_aside(lease, why, self._now_ms() + round(ASK_AGAIN_S * 1000)):
+            self._tell(RecordSetAside(trip_id, why["en"]))
+        return self._step(Asked(Trigger.TIMER))
 
-    def _settle(self, lease: str, batch: Sequence[QueuedRecord], call: Call, settled: Counter[State]) -> int:
+    def _settle(self, this: _Pass, lease: str, batch: Sequence[QueuedRecord], call: Call) -> int:
         if call.answer.media_type != NDJSON:
             raise Unreachable(f"an answer of type {call.answer.media_type or 'unknown'}")
         at = self._remote.verify(call, ndjson=True)
+        at_ms = round(datetime.fromisoformat(at).timestamp() * 1000)
         found = read_results(call.answer.body, {record.sha256 for record in batch}, self._now_ms())
         receipt = Receipt(
             jws=call.answer.headers[RECEIPT_HEADER.lower()],
@@ -194,27 +183,125 @@ class Sender:
             answer_lines=line_hashes(call.answer.body),
             at=at,
         )
-        count = self._store.settle(lease, found, receipt)
-        settled.update(item.state for item in found)
-        return count
+        settled = self._store.settle(lease, found, receipt, at_ms, self._now_ms())
+        states = {record.id: item.state for record in batch for item in found if item.sha256 == record.sha256}
+        this.settled.update(states[trip_id] for trip_id in settled)
+        for trip_id in settled:
+            self._tell(RecordSettled(trip_id, states[trip_id]))
+        self._prune(at_ms)
+        return len(settled)
 
-    def _report(self, settled: Counter[State], stop: Stop, detail: str, requests: int) -> SyncReport:
-        asked = self._store.states().get(State.ASKED, 0)
-        return SyncReport(dict(settled), self._store.waiting(), stop, detail, requests, asked)
+    def _run_errand(self, this: _Pass, errand: Errand) -> Action:
+        this.requests += 1
+        time_left_s = self._time_left_s(this)
+        media_type = "application/json" if errand.body else ""
+        try:
+            if errand.signed:
+                call = self._remote.call(
+                    errand.method, errand.target, errand.body, media_type=media_type, timeout_s=time_left_s
+                )
+                answer = call.answer
+                if retry.classify(answer.status) is Verdict.READ:
+                    self._remote.verify(call, ndjson=False)
+            else:
+                answer = self._remote.send_plain(errand.method, errand.target, errand.body, time_left_s)
+            if retry.classify(answer.status) is Verdict.READ:
+                errand.done(read_object(answer))
+                return self._step(retry.Served())
+        except Unreachable as error:
+            return self._step(NoAnswer(str(error)))
+        except Untrusted as error:
+            return self._step(retry.Untrusted(str(error)))
+        if retry.classify(answer.status, problem_kind(answer)) in (Verdict.RETRY, Verdict.LOGIN):
+            return self._step(self._answered(answer, 1))
+        self.errands.put_off(errand, self._now_ms())
+        return self._step(Asked(Trigger.TIMER))
+
+    # Small steps
+
+    def _step(self, event: retry.Event) -> Action:
+        kept = self._store.get(_RETRY)
+        now_ms = self._now_ms()
+        state, action = retry.step(retry.state_from_json(kept, now_ms), event, now_ms, self._dice())
+        if state.to_json() != kept and (kept or state != RetryState()):
+            self._store.put(_RETRY, state.to_json())
+        if isinstance(action, Wait) and action.stop in (Stop.LOGIN, Stop.PAUSED) and isinstance(event, Answered):
+            until = datetime.fromtimestamp(action.until_ms / 1000, UTC)
+            self._tell(Paused(action.stop, action.detail, None if action.stop is Stop.LOGIN else until))
+        return action
+
+    def _answered(self, answer: Answer, rows: int) -> Answered:
+        problem = problem_of(answer)
+        detail = str(problem.get("detail") or problem.get("title"))
+        after_s = retry.retry_after_s(answer.headers, self._clock.now())
+        return Answered(answer.status, rows, problem_kind(answer), detail, after_s)
+
+    def _slept(self, this: _Pass, until_ms: int) -> bool:
+        """Whether the wait is over; False, without waiting, when the pass ends before that."""
+        wait_s = (until_ms - self._now_ms()) / 1000
+        if self._clock.monotonic() + wait_s >= this.deadline:
+            return False
+        while wait_s > 0:
+            if self._stopping():
+                return False
+            nap_s = min(NAP_S, wait_s)
+            self._clock.sleep(nap_s)
+            wait_s -= nap_s
+        return True
+
+    def _is_due(self) -> bool:
+        now_ms = self._now_ms()
+        due_ms = self._store.next_due_ms(now_ms)
+        return due_ms is not None and due_ms <= now_ms
+
+    def _prune(self, at_ms: int) -> None:
+        """Once a day, by the server's time: the phone's may be years ahead."""
+        if abs(at_ms - int(self._store.get(_PRUNED) or 0)) >= PRUNE_S * 1000:
+            self._store.prune(at_ms)
+            self._store.put(_PRUNED, str(at_ms))
+
+    def _damaged(self, trip_id: str) -> None:
+        self._tell(RecordDamaged(trip_id))
+
+    def _report(self, this: _Pass, stop: Stop, detail: str) -> SyncReport:
+        report = SyncReport(
+            settled=dict(this.settled),
+            left=self._store.waiting(),
+            stop=stop,
+            detail=detail,
+            requests=this.requests,
+            asked=self._store.states().get(State.ASKED, 0),
+        )
+        if this.requests:
+            hour_ms = self._now_ms() // 3_600_000 * 3_600_000
+            settled = report.settled
+            note = SyncNote(hour_ms, this.trigger, stop, report.requests, report.left, settled, this.problem)
+            self._store.note_sync(note)
+        return report
 
     def _state(self) -> RetryState:
-        kept = self._store.get("retry")
-        state = retry.state_from_json(kept, self._now_ms())
-        if kept and state.to_json() != kept:
-            # Clamped after a clock jump: kept at once, or it would be a whole day ahead for ever.
-            self._keep(state)
-        return state
+        return retry.state_from_json(self._store.get(_RETRY), self._now_ms())
 
-    def _keep(self, state: RetryState) -> None:
-        self._store.put("retry", state.to_json())
+    def _time_left_s(self, this: _Pass) -> float:
+        return min(REQUEST_TIMEOUT_S, this.deadline - self._clock.monotonic())
 
     def _now_ms(self) -> int:
         return round(self._clock.now() * 1000)
+
+
+class _Pass:
+    """What one pass has done so far."""
+
+    def __init__(self, trigger: Trigger, deadline: float) -> None:
+        self.trigger = trigger
+        self.deadline = deadline
+        """By the clock's `monotonic`."""
+        self.settled: Counter[State] = Counter()
+        self.requests = 0
+        self.no_word = 0
+        """Records that were sent and on which the answer had no word."""
+        self.problem = ""
+        """The kind of the last problem."""
 
 
 def read_results(body: bytes, sent: set[str], now_ms: int) -> list[Settlement]:
@@ -230,7 +317,7 @@ def read_results(body: bytes, sent: set[str], now_ms: int) -> list[Settlement]:
 def _read_result(line: bytes, now_ms: int) -> Settlement | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None

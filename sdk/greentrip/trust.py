@@ -1,4 +1,4 @@
-"""Who signed what: the server's key list, a phone's requests, the server's receipts. Both sides use these functions.
+"""Who signed what: key lists, requests and receipts, erasure orders and certificates. Both sides use these functions.
 
 The phone pins one offline root key; the root signs the list of online keys; an online key signs receipts. So an online
 key can be rotated or revoked without stranding a phone. The server's identity (`aud`) is the root key's thumbprint:
@@ -14,7 +14,7 @@ from typing import cast
 
 from greentrip.signing import KEY_BYTES, Signer, thumbprint
 from greentrip.signing.jws import BadToken, key_id, open_token, sign
-from greentrip.wire import JsonValue, base64url, base64url_decode
+from greentrip.wire import JsonValue, base64url, base64url_decode, sha256_hex
 
 CLOCK_WINDOW_S = 300
 """A request's `iat` may differ from the server's time by this much."""
@@ -31,7 +31,14 @@ def parse_rfc3339(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} names no zone")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is before year 1 or after year 9999 in UTC") from None
+
+
+class KeyNotValid(BadToken):
+    """The key that signed is on the list, but not for that time: a newer list may know better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,26 +159,41 @@ def open_request(token: str, public_key: bytes) -> RequestClaims:
     return RequestClaims(found["aud"], found["sub"], found["htm"], found["htu"], iat, found["digest"])
 
 
-def sign_receipt(signer: Signer, answered: RequestClaims, *, digest: str, at: datetime) -> str:
+@dataclass(frozen=True, slots=True)
+class ReceiptFacts:
+    """What a receipt says beside the call that it answers: when it was signed, and the `seq` of the key list then.
+
+    A reader whose list has a lower `seq` fetches the list again before it believes the receipt: one honest answer is
+    enough to make a phone drop an online key that was stolen.
+    """
+
+    at: datetime
+    keys: int
+
+
+def sign_receipt(signer: Signer, answered: RequestClaims, *, digest: str, at: datetime, keys: int) -> str:
     """The value of the `Greentrip-Receipt` header: these answer lines belong to that call of that device."""
-    return sign(signer, {**_receipt_parts(answered, digest), "at": rfc3339(at)})
+    return sign(signer, {**_receipt_parts(answered, digest), "at": rfc3339(at), "keys": keys})
 
 
-def open_receipt(token: str, keys: KeyList, answered: RequestClaims, *, digest: str) -> datetime:
-    """The time of a receipt that fits the call and the answer lines. Raises `BadToken`, naming the part."""
+def open_receipt(token: str, keys: KeyList, answered: RequestClaims, *, digest: str) -> ReceiptFacts:
+    """What a receipt says that fits the call and the answer lines. Raises `BadToken`, naming the part.
+
+    The caller compares `keys` of what it gets with the `seq` of the list that it used.
+    """
     return _open_receipt(token, keys, _receipt_parts(answered, digest))
 
 
 def open_kept_receipt(
     token: str, keys: KeyList, *, device: str, method: str, target: str, request_digest: str, digest: str
-) -> datetime:
+) -> ReceiptFacts:
     """As `open_receipt`, later, for one who kept the lines but not the second of the call: `iat` is not compared."""
     parts = {"sub": device, "htm": method, "htu": target, "request": request_digest, "digest": digest}
     return _open_receipt(token, keys, parts)
 
 
 def _receipt_parts(answered: RequestClaims, digest: str) -> dict[str, JsonValue]:
-    """What a receipt says, but for its time."""
+    """What a receipt says of the call and the answer."""
     return {
         "sub": answered.device,
         "htm": answered.method,
@@ -182,7 +204,16 @@ def _receipt_parts(answered: RequestClaims, digest: str) -> dict[str, JsonValue]
     }
 
 
-def _open_receipt(token: str, keys: KeyList, parts: Mapping[str, JsonValue]) -> datetime:
+def _open_receipt(token: str, keys: KeyList, parts: Mapping[str, JsonValue]) -> ReceiptFacts:
+    payload, at = _open_online(token, keys, parts)
+    seq = payload.get("keys")
+    if isinstance(seq, bool) or not isinstance(seq, int):
+        raise BadToken("keys is missing")
+    return ReceiptFacts(at, seq)
+
+
+def _open_online(token: str, keys: KeyList, parts: Mapping[str, JsonValue]) -> tuple[Mapping[str, JsonValue], datetime]:
+    """The payload and the time of a token that has these parts, by a listed key that was valid at that time."""
     found: list[OnlineKey] = []
 
     def key_of(kid: str) -> bytes | None:
@@ -200,8 +231,54 @@ def _open_receipt(token: str, keys: KeyList, parts: Mapping[str, JsonValue]) -> 
     except (TypeError, ValueError):
         raise BadToken("at is missing") from None
     if not found[0].valid_from <= at <= found[0].valid_until:
-        raise BadToken("the key was not valid at that time")
-    return at
+        raise KeyNotValid("the key was not valid at that time")
+    return payload, at
+
+
+ERASURE = "erasure"
+"""The `typ` of an erasure order: no other token that a device signs has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureOrder:
+    """A person's order to erase the whole account of a device, from a server. `id` tells one order from another.
+
+    It names no time: it is signed before the device's key is thrown away, and is as good years later.
+    """
+
+    audience: str
+    device: str
+    id: str
+
+
+def sign_erasure_order(signer: Signer, *, audience: str, id: str) -> str:
+    """The order as a JWS by the device's key."""
+    device = thumbprint(signer.public_key)
+    return sign(signer, {"aud": audience, "sub": device, "typ": ERASURE, "id": id})
+
+
+def open_erasure_order(token: str, public_key: bytes) -> ErasureOrder:
+    """The order in a JWS, verified with the device's key. Raises `BadToken`; the caller compares the audience."""
+    device = thumbprint(public_key)
+    payload = open_token(token, lambda kid: public_key if kid == device else None)
+    audience, id = payload.get("aud"), payload.get("id")
+    if payload.get("typ") != ERASURE:
+        raise BadToken("typ is not that of an erasure order")
+    if payload.get("sub") != device:
+        raise BadToken("sub is not the signing device")
+    if not isinstance(audience, str) or not isinstance(id, str):
+        raise BadToken("aud or id is missing")
+    return ErasureOrder(audience, device, id)
+
+
+def sign_erasure_certificate(signer: Signer, *, device: str, order: str, at: datetime) -> str:
+    """The server's word that it carried out a device's order (the JWS, as it came)."""
+    return sign(signer, {"sub": device, "order": sha256_hex(order.encode()), "at": rfc3339(at)})
+
+
+def open_erasure_certificate(token: str, keys: KeyList, *, device: str, order: str) -> datetime:
+    """When the server carried out the order (a JWS, as it was sent). Raises `BadToken`, naming the part."""
+    return _open_online(token, keys, {"sub": device, "order": sha256_hex(order.encode())})[1]
 
 
 def signer_id(token: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -14,7 +15,8 @@ from greentrip.methodology import LegReduction, Reason
 from greentrip.question import Question
 from greentrip.record import MeasuredLeg, duration_min
 from greentrip.sampling import Settings, asked_for
-from greentrip.store import State, TripRow
+from greentrip.states import NOT_FINAL, State
+from greentrip.store import TripRow
 from greentrip.trip import Gap, GapCause, Method, Mode, Point, Route, Station, china_day_and_slot
 
 
@@ -92,7 +94,7 @@ class TripView:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of this phone: recorded = local + waiting + asked + held + unsupported + all exits.
+    """Counts of this phone: recorded = local + waiting + asked + held + unsupported + set aside + all exits.
 
     `exits` says how records left the queue for good, by state; `rules` why some did not count. `refused` counts the
     times that a trip could not be taken in (disk or queue full): it stayed in progress, maybe to be finished later.
@@ -107,7 +109,31 @@ class Stats:
     refused: int = 0
     asked: int = 0
     """Trips that wait for an answer: see `TripView.question`."""
+    set_aside: int = 0
+    """Records that the server let pass in no call; each trip's `rules` have its words. They are tried again daily."""
     rules: Mapping[str, int] = field(default_factory=dict)
+
+
+def stats_of(states: Mapping[State, int], tallies: Mapping[str, int], trips: Sequence[TripRow]) -> Stats:
+    """The counts of a store."""
+    rules: dict[str, int] = {}
+    for trip in views_of(trips):
+        for rule in trip.rules:
+            rules[rule.id] = rules.get(rule.id, 0) + 1
+    exits = {state: number for state, number in states.items() if state not in NOT_FINAL}
+    erased = tallies.get("erased", 0) + exits.get(State.ERASED, 0)
+    return Stats(
+        recorded=tallies.get("recorded", 0) + tallies.get("local", 0),
+        local=tallies.get("local", 0),
+        cancelled=tallies.get("cancelled", 0),
+        waiting=sum(states.get(state, 0) for state in (State.PENDING, State.LEASED)),
+        asked=states.get(State.ASKED, 0),
+        set_aside=states.get(State.SET_ASIDE, 0),
+        states=dict(states),
+        exits=exits | ({State.ERASED: erased} if erased else {}),
+        refused=tallies.get("refused", 0),
+        rules=rules,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +161,17 @@ class Account:
     trips: Mapping[str, int]
     waiting: int
     waiting_mg: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A decision of the server about a trip: `kind` says what happened, `status` how the trip stands since."""
+
+    number: int
+    at: str
+    kind: str
+    trip: str | None
+    status: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +267,15 @@ def _said_by_the_phone(item: MeasuredLeg) -> list[Reason]:
     return [Reason.NAMED_TOO_LONG] if named_in_vain else []
 
 
+def views_of(rows: Sequence[TripRow]) -> list[TripView]:
+    """Stored trips as an app shows them; one whose summary was damaged is still sent, and cannot be shown."""
+    found = []
+    for row in rows:
+        with suppress(KeyError, ValueError, TypeError):
+            found.append(view_of(row))
+    return found
+
+
 def view_of(row: TripRow) -> TripView:
     """A stored trip as an app shows it."""
     summary = row.summary
@@ -247,11 +293,18 @@ def view_of(row: TripRow) -> TripView:
         state=row.state,
         record=row.record,
         official_mg=official if isinstance(official, int) else None,
-        rules=tuple(read_rules(result.get("rules"))),
+        rules=_aside(row) or tuple(read_rules(result.get("rules"))),
         question=_question_of(summary) if row.state is State.ASKED else None,
         answer=Answer(str(summary["answer"])) if summary.get("answer") else None,
         corrected_by=cast("str | None", summary.get("corrected_by")),
     )
+
+
+def _aside(row: TripRow) -> tuple[Rule, ...]:
+    """What the server said of a record that it never let pass."""
+    if row.state is not State.SET_ASIDE or row.why is None:
+        return ()
+    return (Rule(State.SET_ASIDE, "hold", *(str(row.why.get(lang, "")) for lang in ("en", "zh"))),)
 
 
 def _question_of(summary: Mapping[str, object]) -> Question:

@@ -102,6 +102,11 @@ def digest_of(line_hashes: Iterable[str]) -> str:
     return joined.hexdigest()
 
 
+def ids_digest(ids: Iterable[str]) -> str:
+    """SHA-256 over the sorted ids, each with a newline: how phone and server compare what they have."""
+    return hashlib.sha256("".join(f"{one}\n" for one in sorted(ids)).encode()).hexdigest()
+
+
 def body_digest(body: bytes, *, ndjson: bool) -> str:
     """The digest of a whole body: a body that is not NDJSON is one line, an empty body none."""
     lines = split_lines(body) if ndjson else ([body] if body else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from greentrip.store import State
+from greentrip.states import State
 from greentrip.trip import Method, Mode
 
 _WORDS: Mapping[Mode | Method | State, tuple[str, str]] = {
@@ -23,6 +23,7 @@ _WORDS: Mapping[Mode | Method | State, tuple[str, str]] = {
     State.REJECTED: ("rejected", "未通过"),
     State.CONFLICT: ("conflict", "有冲突"),
     State.UNSUPPORTED: ("unsupported", "暂不支持"),
+    State.SET_ASIDE: ("set aside", "暂缓上传"),
     State.ERASED: ("erased", "已删除"),
     State.DAMAGED: ("damaged", "已损坏"),
     State.LOCAL: ("local", "仅本机"),

@@ -1,4 +1,4 @@
-"""The Litestar application: `create_app(runtime)` for tests and embedding, `from_environment` for a server process."""
+"""The Litestar application: `create_app` for tests and embedding, `for_process` and `from_environment` for a server."""
 
 from __future__ import annotations
 
@@ -21,17 +21,31 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from greentrip_server import openapi
 from greentrip_server.enrolment.routes import routes as enrolment_routes
+from greentrip_server.erasures.routes import routes as erasure_routes
+from greentrip_server.erasures.routes import signed_routes as trip_erasure_routes
 from greentrip_server.errors import Problem
 from greentrip_server.health import routes as health_routes
 from greentrip_server.http import StrictRequest, on_fault, on_http_exception, on_problem, plain_only
+from greentrip_server.load import close_on_signals, gated, timed
 from greentrip_server.log import configure
 from greentrip_server.methodologies.routes import routes as methodology_routes
+from greentrip_server.notices.routes import routes as notice_routes
 from greentrip_server.pages.routes import routes as page_routes
 from greentrip_server.runtime import Runtime, start
 from greentrip_server.settings import Settings
 from greentrip_server.sync.routes import get_keys, signed_routes
 
-ROUTES = (enrolment_routes, signed_routes, methodology_routes, get_keys, health_routes, page_routes)
+ROUTES = (
+    enrolment_routes,
+    signed_routes,
+    trip_erasure_routes,
+    erasure_routes,
+    notice_routes,
+    methodology_routes,
+    get_keys,
+    health_routes,
+    page_routes,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +71,7 @@ def create_app(runtime: Runtime) -> Litestar:
             dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
             exception_handlers={Problem: on_problem, HTTPException: on_http_exception, Exception: on_fault},
             lifespan=[lifespan],
-            middleware=[_logged],
+            middleware=[_logged, gated(runtime.gate), timed(runtime.settings.body_timeout_s)],
             openapi_config=openapi.config(),
             request_class=StrictRequest,
             guards=[plain_only],
@@ -70,11 +84,17 @@ def create_app(runtime: Runtime) -> Litestar:
     )
 
 
+def for_process(runtime: Runtime) -> Litestar:
+    """The application of a server process. Call it when the web server handles signals already: it listens in."""
+    close_on_signals(runtime.gate)
+    return create_app(runtime)
+
+
 def from_environment() -> Litestar:
     """The application of the environment's settings: what each worker process of `greentrip-server run` makes."""
     settings = Settings.read()
     configure(settings.log_level)
-    return create_app(start(settings))
+    return for_process(start(settings))
 
 
 def _assets() -> Any:  # noqa: ANN401 - the framework's router

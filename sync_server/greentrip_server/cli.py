@@ -6,8 +6,10 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -19,18 +21,19 @@ from uvicorn.supervisors import Multiprocess
 
 import greentrip
 from greentrip.wire import base64url
-from greentrip_server.app import create_app
+from greentrip_server.app import for_process
 from greentrip_server.checks.reference import describe_rules, markdown
 from greentrip_server.db import is_current, upgrade
 from greentrip_server.demo.options import demo_command
-from greentrip_server.errors import Problem, SettingsError
+from greentrip_server.errors import Problem, SettingsError, rfc3339
 from greentrip_server.ledger.service import LedgerReport, check
 from greentrip_server.log import configure
 from greentrip_server.methodologies.service import Methodologies
 from greentrip_server.runtime import check_current, open_database, start, utc_now
 from greentrip_server.settings import Settings
+from greentrip_server.sync.judge import recheck_all
 from greentrip_server.sync.keys import ServerKeys, add_online_key, init_keys
-from greentrip_server.sync.service import recheck_all
+from greentrip_server.sync.service import CONFLICTS_LISTED_MAX, conflicts
 
 APPLICATION = "greentrip_server.app:from_environment"
 LEDGER_CHECK_TIMEOUT_S = 3600.0
@@ -74,11 +77,11 @@ def run(host: str | None, port: int | None, workers: int, json_out: bool) -> Non
     click.echo(json.dumps(facts) if json_out else "\n".join(f"{key:12} {value}" for key, value in facts.items()))
     sys.stdout.flush()
     if workers == 1:
-        uvicorn.Server(_config(create_app(runtime))).run(sockets=[listener])
+        uvicorn.Server(_config(partial(for_process, runtime), settings)).run(sockets=[listener])
         return
     # Each worker opens its own database connections: they do not survive a fork.
     runtime.database.close()
-    Multiprocess(_config(APPLICATION, factory=True, workers=workers), [listener]).run()
+    Multiprocess(_config(APPLICATION, settings, workers=workers), [listener]).run()
 
 
 @cli.group()
@@ -167,6 +170,25 @@ def trips_recheck(json_out: bool) -> None:
     _print({"no_longer_held": count}, json_out)
 
 
+@trips.command("conflicts")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, CONFLICTS_LISTED_MAX),
+    default=CONFLICTS_LISTED_MAX,
+    show_default=True,
+    help="Rows at most.",
+)
+@as_json
+def trips_conflicts(limit: int, json_out: bool) -> None:
+    """Records that came under the id of another one, newest first: hashes, account, device. They do not count."""
+    with closing(open_database(Settings.read())) as database:
+        check_current(database)
+        with database.read() as session:
+            found = [{**asdict(one), "hour": rfc3339(one.hour)} for one in conflicts(session, limit)]
+    rows = [{key: str(value) for key, value in row.items()} for row in found]
+    click.echo(json.dumps(rows) if json_out else "\n\n".join(map(_lines, rows)))
+
+
 @cli.command()
 @as_json
 def methodologies(json_out: bool) -> None:
@@ -232,11 +254,17 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _config(app: Litestar | str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+def _config(factory: Callable[[], Litestar] | str, settings: Settings, *, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
-        app,
-        factory=factory,
+        factory,
+        factory=True,
         workers=workers,
+        http="h11",  # the one whose heads have a limit
+        h11_max_incomplete_event_size=settings.head_bytes_max,
+        # The application sheds load first, and says when to come again; this is for connections that do nothing.
+        limit_concurrency=settings.requests_in_flight_max + settings.idle_connections_max,
+        backlog=settings.backlog,
+        timeout_keep_alive=settings.keep_alive_s,
         log_config=None,
         access_log=False,
         server_header=False,

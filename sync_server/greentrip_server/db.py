@@ -349,6 +349,10 @@ def upgrade(database: Database) -> None:
             connection.execute(text("SET statement_timeout = 0"))
             connection.execute(select(func.pg_advisory_lock(_MIGRATION_LOCK)))
             connection.commit()
+        else:
+            # A step that makes a table anew must not count as deleting what others refer to; it checks them itself.
+            # Between transactions only, so past SQLAlchemy, which would begin one.
+            connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
         command.upgrade(_config(connection), "head")
 
 

@@ -246,6 +246,7 @@ _EXAMPLES: Mapping[str, Problem] = {
         errors.device_ended(),
         errors.not_found("address", "地址"),
         Problem("method_not_allowed", "not at this address", "该地址不支持此方法"),
+        errors.timeout(5),
         errors.too_large(266240),
         errors.media_type("application/x-ndjson"),
         errors.invalid(

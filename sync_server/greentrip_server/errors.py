@@ -3,11 +3,11 @@
     Exception
     ├── SettingsError       for who runs the server: correct everything that `wrong` lists, then start again
     └── Problem             for who calls it: an RFC 9457 document; `kind` says which (KINDS has them all)
-        400 malformed       422 invalid, code_wrong, code_expired
-        401 signature, clock, unknown_device        426 upgrade
-        403 consent, device_ended                   429 too_many
-        404 not_found   405 method_not_allowed      500 internal
-        413 too_large   415 media_type              503 unavailable
+        400 malformed       415 media_type
+        401 signature, clock, unknown_device        422 invalid, code_wrong, code_expired
+        403 consent, device_ended                   426 upgrade
+        404 not_found   405 method_not_allowed      429 too_many
+        408 timeout     413 too_large               500 internal        503 unavailable
 
 A Problem is made by the function of its kind below, so that every place that raises one gives what its reader needs.
 Its `type` is `/problems/<kind>`, a page made from the same table.
@@ -101,6 +101,13 @@ KINDS: Mapping[str, Kind] = {
         "该地址不支持此方法",
         "Use a method that the header Allow names.",
         "请使用 Allow 头所列的方法。",
+    ),
+    "timeout": Kind(
+        408,
+        "The request took too long to arrive",
+        "请求传输超时",
+        "Send it again after Retry-After, on a better network or in smaller parts. Nothing was changed.",
+        "请按 Retry-After 所示时间后重试，可改用更好的网络或分批发送。未作任何更改。",
     ),
     "too_large": Kind(
         413,
@@ -214,7 +221,11 @@ class Problem(Exception):
     def headers(self) -> dict[str, str]:
         """The headers of the answer, its content type excepted."""
         found = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        return found | ({"WWW-Authenticate": SIGNATURE_CHALLENGE} if self.status == 401 else {})
+        if self.status == 401:
+            found["WWW-Authenticate"] = SIGNATURE_CHALLENGE
+        if self.status == 408:
+            found["Connection"] = "close"  # RFC 9110, section 15.5.9
+        return found
 
 
 def malformed(field: str, en: str, zh: str, *, line: int | None = None) -> Problem:
@@ -265,6 +276,16 @@ def device_ended() -> Problem:
 def not_found(what_en: str, what_zh: str) -> Problem:
     """404: there is no such thing, or it is somebody else's."""
     return Problem("not_found", f"there is no such {what_en}", f"没有该{what_zh}")
+
+
+def timeout(retry_after_s: int) -> Problem:
+    """408: the body did not come in time; the connection ends, since the rest of it may still come."""
+    return Problem(
+        "timeout",
+        f"the body did not come in time: try again in {retry_after_s} seconds; nothing is lost",
+        f"请求内容未能按时到达：请在 {retry_after_s} 秒后重试；记录不会丢失",
+        retry_after_s=retry_after_s,
+    )
 
 
 def too_large(bytes_max: int) -> Problem:

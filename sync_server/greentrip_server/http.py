@@ -10,11 +10,11 @@ from typing import Any, TypeVar, cast
 import msgspec
 import structlog
 from anyio import to_thread
-from litestar import Request, Response
+from litestar import Request, Response, Router
 from litestar.connection import ASGIConnection
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from sqlmodel import Session
 
 from greentrip.signing.jws import BadToken
@@ -34,6 +34,7 @@ from greentrip_server import errors
 from greentrip_server.enrolment.models import Device
 from greentrip_server.enrolment.service import device_of
 from greentrip_server.errors import PROBLEM_MEDIA_TYPE, Problem
+from greentrip_server.openapi import RECEIPT, SIGNED_BY_DEVICE
 from greentrip_server.runtime import Runtime
 
 T = TypeVar("T")
@@ -105,11 +106,15 @@ async def in_snapshot(runtime: Runtime, act: Callable[[Session], T]) -> T:
 
 
 async def provide_caller(request: AnyRequest, runtime: NamedDependency[Runtime]) -> Caller:
-    """The enrolled device that signed this request. Raises `signature`, `clock`, `unknown_device`, `device_ended`."""
+    """The enrolled device that signed this request.
+
+    Raises `signature`, `clock`, `unknown_device`, `device_ended`, `too_many`.
+    """
     token = _token(request)
     device = await in_snapshot(runtime, lambda session: device_of(session, _signer(token)))
-    request.state.device_id = device.id
-    return Caller(device, await check_signature(request, runtime, token, device.public_key))
+    signed = await check_signature(request, runtime, token, device.public_key)
+    runtime.limits.check_device(device.id)
+    return Caller(device, signed)
 
 
 async def check_signature(request: AnyRequest, runtime: Runtime, token: str, public_key: bytes) -> Signed:
@@ -127,6 +132,17 @@ async def check_signature(request: AnyRequest, runtime: Runtime, token: str, pub
     if abs(runtime.now().timestamp() - claims.iat) > CLOCK_WINDOW_S:
         raise errors.clock(runtime.now())
     return cast("Signed", request.state.signed)
+
+
+def signed_router(*handlers: HTTPRouteHandler) -> Router:
+    """Calls under /v1 that a device signs and whose answers have a receipt."""
+    return Router(
+        "/v1",
+        route_handlers=handlers,
+        dependencies={"caller": Provide(provide_caller)},
+        security=SIGNED_BY_DEVICE,
+        response_headers=[RECEIPT],
+    )
 
 
 def signed_object(runtime: Runtime, signed: Signed, value: T, status: int = 200) -> Response[T]:
@@ -228,7 +244,8 @@ def _target(request: AnyRequest) -> str:
 
 
 def _receipt(runtime: Runtime, signed: Signed, digest: str) -> str:
-    return sign_receipt(runtime.keys.signer, signed.claims, digest=digest, at=runtime.now())
+    keys = runtime.keys
+    return sign_receipt(keys.signer, signed.claims, digest=digest, at=runtime.now(), keys=keys.listed.seq)
 
 
 def _validation(error: HTTPException) -> tuple[str, str]:

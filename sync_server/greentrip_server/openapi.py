@@ -61,7 +61,16 @@ def problems(*kinds: str) -> Mapping[int, ResponseSpec]:
     }
 
 
-SIGNED_PROBLEMS = ("malformed", "signature", "clock", "unknown_device", "device_ended", "too_large", "unavailable")
+SIGNED_PROBLEMS = (
+    "malformed",
+    "signature",
+    "clock",
+    "unknown_device",
+    "device_ended",
+    "timeout",
+    "too_large",
+    "too_many",
+)
 """What may be wrong with any call that a device signs."""
 
 

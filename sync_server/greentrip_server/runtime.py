@@ -12,10 +12,12 @@ from greentrip_server.db import Database, is_current, upgrade
 from greentrip_server.enrolment.sender import CodeSender, sender_of
 from greentrip_server.enrolment.service import Hasher
 from greentrip_server.errors import SettingsError
+from greentrip_server.limits import Limits
+from greentrip_server.load import Gate
 from greentrip_server.methodologies.service import Methodologies
 from greentrip_server.settings import Settings, check_production, phone_hash_key
+from greentrip_server.sync.judge import Rulebook
 from greentrip_server.sync.keys import ServerKeys
-from greentrip_server.sync.service import Rulebook
 
 
 def utc_now() -> datetime:
@@ -33,6 +35,8 @@ class Runtime:
     sender: CodeSender
     hasher: Hasher
     rulebook: Rulebook
+    limits: Limits
+    gate: Gate
     now: Callable[[], datetime]
 
     @property
@@ -59,6 +63,12 @@ def start(settings: Settings, *, sender: CodeSender | None = None, now: Callable
         sender=sender or sender_of(settings),
         hasher=Hasher(phone_hash_key(settings)),
         rulebook=Rulebook(bundled(), Methodologies.read(settings.methodology_dir), settings.environment),
+        limits=Limits(
+            device_calls_max=settings.device_calls_a_minute_max,
+            enrolments_max=settings.enrolments_a_minute_max,
+            now=now,
+        ),
+        gate=Gate(settings.requests_in_flight_max),
         now=now,
     )
 

@@ -75,6 +75,24 @@ class Settings(BaseSettings):
     body_bytes_max: int = Field(default=BATCH_BYTES_MAX + 4096, gt=0)
     """The largest request body in bytes: a full batch and a little."""
 
+    body_timeout_s: float = Field(default=20.0, gt=0)
+    """Seconds within which a request's body must be complete; then 408."""
+
+    requests_in_flight_max: int = Field(default=100, ge=1)
+    """Requests that one process works on at once; beyond them 503 with a Retry-After of 5 to 30 s."""
+
+    idle_connections_max: int = Field(default=900, ge=1)
+    """Connections that one process keeps open beside those with a request in flight; beyond them a bare 503."""
+
+    backlog: int = Field(default=2048, ge=1)
+    """New connections that wait in the kernel for one process."""
+
+    head_bytes_max: int = Field(default=32768, ge=4096)
+    """The largest request line with its headers, in bytes; beyond it 400."""
+
+    keep_alive_s: int = Field(default=5, ge=1)
+    """Seconds that a connection without a request stays open."""
+
     database_connections_max: int = Field(default=20, ge=1)
     """Connections to the database that this process opens at most."""
 
@@ -83,6 +101,15 @@ class Settings(BaseSettings):
 
     statement_timeout_s: float = Field(default=15.0, gt=0)
     """Seconds after which PostgreSQL ends a statement."""
+
+    intake_budget_s: float = Field(default=8.0, gt=0)
+    """Seconds after which no further record of a batch is begun: the rest is told to come again."""
+
+    device_calls_a_minute_max: int = Field(default=120, ge=1)
+    """Calls that one device may make in a minute, counted in each process; beyond them 429."""
+
+    enrolments_a_minute_max: int = Field(default=60, ge=1)
+    """Codes that one network address (which many phones may share) may ask for in a minute, counted in each process."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe messages that are logged."""

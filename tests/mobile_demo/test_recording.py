@@ -12,13 +12,12 @@ import pytest
 
 import greentrip_demo
 from greentrip import Answer, Closed, GreenTrip, InvalidInput, Mode, Network, Point, State, Station, Unreachable, needs
-from greentrip.testing import FakeClock
+from greentrip.testing import FakeClock, FakeServer
 from greentrip_demo.background import Background
 from greentrip_demo.fonts import find_cjk_font
 from greentrip_demo.launch import read_arguments
 from greentrip_demo.recording import Phase, Recording, read_changes, read_place
 from greentrip_demo.texts import LANGUAGES, catalogue
-from support.fake_server import FakeServer
 from support.recorded import fixes_until, record
 
 FOLDER = Path(greentrip_demo.__file__).parent
@@ -69,7 +68,7 @@ def open_app(tmp_path: Path, clock: FakeClock, server: FakeServer, ui: UiThread)
         opened.append(green)
         if enrolled:
             green.request_code("13800000000")
-            green.enrol("000000", {"sync": "1"})
+            green.enrol(server.code, {"sync": "1"})
         return Recording(green, Background(ui.calls.put), **options)
 
     yield open_it

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from greentrip import Closed, GreenTrip, Network
-from greentrip.testing import FakeClock
-from support.fake_server import FakeServer
+from greentrip.testing import FakeClock, FakeServer
 
 OpenPhone = Callable[..., GreenTrip]
 
@@ -61,6 +60,6 @@ def phone(open_phone: OpenPhone) -> GreenTrip:
 def enrolled(phone: GreenTrip, server: FakeServer) -> GreenTrip:
     """A phone with an account."""
     phone.request_code("13800000000")
-    phone.enrol("123456", {"programme": "2026-03"})
+    phone.enrol("123456", {"location": "2026-03", "sync": "2026-03"})
     server.requests.clear()
     return phone

@@ -27,15 +27,14 @@ from greentrip import (
     Untrusted,
     needs,
 )
-from greentrip.testing import FakeClock
+from greentrip.testing import FakeClock, FakeServer, problem
 from greentrip.trip import Mode
 from greentrip.wire import base64url_decode
-from support.fake_server import FakeServer, problem
 from support.refusals import refused
 from support.trips import FAR_END, HOME, ride, walk
 
 OpenPhone = Callable[..., GreenTrip]
-CONSENTS = {"programme": "2026-03"}
+CONSENTS = {"location": "2026-03", "sync": "2026-03"}
 
 
 def _answering(handler: Callable[[httpx.Request], httpx.Response]) -> httpx.MockTransport:
@@ -152,7 +151,7 @@ def test_the_account_is_found_again_and_never_changed(open_phone: OpenPhone, enr
     enrolled.close(timeout=0)
     again = open_phone()
     assert again.account_id == "account-1"
-    server.account = "account-2"
+    server.plan(lambda request: server.json(request, {"account": "account-2"}), path="/v1/devices")
     with refused(Untrusted, says="another account"):
         again.enrol("123456", CONSENTS)
     assert again.account_id == "account-1"
@@ -195,26 +194,31 @@ def test_what_is_not_this_servers_answer_is_unreachable(open_phone: OpenPhone, a
 
 
 def test_the_account_says_what_counts_and_what_waits(enrolled: GreenTrip, clock: FakeClock):
+    ride(enrolled, clock)
+    enrolled.sync()
     for _ in range(2):
         ride(enrolled, clock)
-    assert enrolled.account() == Account("account-1", 2_517_120, {"accepted": 1}, 2, 5_034_240)
+    counts = {"accepted": 1, "held": 0, "rejected": 0, "erased": 0}
+    assert enrolled.account() == Account("account-1", 2_517_120, counts, 2, 5_034_240)
 
 
-def test_the_statement_is_read_to_its_last_page(enrolled: GreenTrip):
+def test_the_statement_is_read_to_its_last_page(enrolled: GreenTrip, clock: FakeClock, server: FakeServer):
+    trips = [ride(enrolled, clock) for _ in range(3)]
+    enrolled.sync()
+    server.page_rows_max = 2
+    at = f"{server.now:%Y-%m-%dT%H}:00:00Z"
     assert enrolled.statement() == [
-        Entry("2026-03-05T09:00:00Z", "trip", "t", 1, 1),
-        Entry("2026-03-05T09:00:00Z", "trip", None, 1, 2),
+        Entry(at, "trip", trip.id, 2_517_120, number * 2_517_120) for number, trip in enumerate(trips, start=1)
     ]
 
 
 @pytest.mark.parametrize("call", ["account", "statement"])
-def test_an_answer_without_a_receipt_or_its_fields_is_not_believed(
-    enrolled: GreenTrip, server: FakeServer, monkeypatch: pytest.MonkeyPatch, call: str
-):
-    monkeypatch.setattr(server, "_account", lambda path, query: {"colour": "green"})
+def test_an_answer_without_a_receipt_or_its_fields_is_not_believed(enrolled: GreenTrip, server: FakeServer, call: str):
+    path = {"account": "/v1/account", "statement": "/v1/account/statement"}[call]
+    server.plan(lambda request: server.json(request, {"colour": "green"}), path=path)
     with refused(Unreachable, says="the answer has no"):
         getattr(enrolled, call)()
-    monkeypatch.setattr(server, "json", lambda request, value: httpx.Response(200, json=value))
+    server.plan(httpx.Response(200, json={"colour": "green"}), path=path)
     with refused(Untrusted, says="no receipt"):
         getattr(enrolled, call)()
 

@@ -14,7 +14,8 @@ from greentrip.distance.sphere import great_circle_m
 from greentrip.gaps import gap_texts, with_gaps
 from greentrip.methodology import bundled, distance_to_record
 from greentrip.record import MeasuredLeg, MeasuredTrip, decode, desensitise
-from greentrip.store import State, TripRow
+from greentrip.states import State
+from greentrip.store import TripRow
 from greentrip.testing import FakeClock
 from greentrip.trip import Estimate, Fix, Leg
 from greentrip.views import view_of

@@ -10,9 +10,8 @@ from greentrip import Answer, Fix, Flag, GreenTrip, InvalidInput, Method, Mode, 
 from greentrip.correction import corrected, legs_of_evidence
 from greentrip.question import ANSWER_DAYS
 from greentrip.record import decode
-from greentrip.testing import FakeClock
+from greentrip.testing import FakeClock, FakeServer
 from greentrip.trip import Leg, Point
-from support.fake_server import FakeServer
 from support.recorded import SECONDS, fixes_until, record
 from support.rides import ride
 

@@ -29,12 +29,14 @@ from greentrip import (
     StorageNewer,
     TripRunning,
 )
-from greentrip import client as client_module
-from greentrip import store as store_module
-from greentrip.migrations import MIGRATIONS
+from greentrip import recording as recording_module
 from greentrip.record import Evidence
 from greentrip.recorder import Event
 from greentrip.store import NewTrip, Receipt, Settlement, Store
+from greentrip.store import file as store_file
+from greentrip.store import journal as store_journal
+from greentrip.store import trips as store_trips
+from greentrip.store.migrations import MIGRATIONS
 from greentrip.testing import FakeClock
 from greentrip.trip import Fix, Point
 from greentrip.wire import sha256_hex
@@ -213,10 +215,13 @@ def test_release_gives_back_the_state_that_was(store: Store):
     lines = _add(store, "pending", "held", "unsupported")
     _lease(store)
     settled = [_settlement(lines[1], State.HELD, 5), _settlement(lines[2], State.UNSUPPORTED, 5)]
-    assert store.settle("lease", settled, RECEIPT) == 2
+    assert len(store.settle("lease", settled, RECEIPT, 0, 0)) == 2
     before = store.states()
     assert before == {State.PENDING: 1, State.HELD: 1, State.UNSUPPORTED: 1}
-    assert len(_lease(store, "again", now=10, until=10 + MINUTE)) == 3
+    assert len(_lease(store, "soon", now=10, until=10 + MINUTE)) == 2, "on which there was no word waits"
+    store.release("soon")
+    later = 15 * MINUTE
+    assert len(_lease(store, "again", now=later, until=later + MINUTE)) == 3
     assert store.states() == {State.LEASED: 3}
     store.release("again")
     assert store.states() == before
@@ -226,7 +231,7 @@ def test_release_gives_back_the_state_that_was(store: Store):
 def test_an_expired_lease_gives_back_the_state_that_was(store: Store):
     (line,) = _add(store, "held")
     _lease(store)
-    store.settle("lease", [_settlement(line, State.HELD, 5)], RECEIPT)
+    store.settle("lease", [_settlement(line, State.HELD, 5)], RECEIPT, 0, 0)
     _lease(store, "killed", now=10, until=10 + MINUTE)
     _lease(store, "next", now=10 + MINUTE, until=10 + 2 * MINUTE)
     store.release("next")
@@ -238,7 +243,7 @@ def test_what_is_held_is_asked_again_when_it_is_time_and_what_is_final_never(sto
     _lease(store)
     states = (State.HELD, State.ACCEPTED, State.REJECTED, State.CONFLICT)
     asks = (1000, None, None, None)
-    store.settle("lease", [_settlement(*each) for each in zip(lines, states, asks, strict=True)], RECEIPT)
+    store.settle("lease", [_settlement(*each) for each in zip(lines, states, asks, strict=True)], RECEIPT, 0, 0)
     assert _lease(store, "early", now=999, until=MINUTE) == []
     assert [record.id for record in _lease(store, "due", now=1000, until=MINUTE)] == ["held"]
 
@@ -246,9 +251,9 @@ def test_what_is_held_is_asked_again_when_it_is_time_and_what_is_final_never(sto
 def test_settling_needs_the_lease_and_the_very_hash(store: Store):
     (line,) = _add(store, "one")
     _lease(store, "mine")
-    assert store.settle("other", [_settlement(line)], RECEIPT) == 0
+    assert len(store.settle("other", [_settlement(line)], RECEIPT, 0, 0)) == 0
     assert store.states() == {State.LEASED: 1}
-    assert store.settle("mine", [_settlement(b"other bytes")], RECEIPT) == 0
+    assert len(store.settle("mine", [_settlement(b"other bytes")], RECEIPT, 0, 0)) == 0
     assert store.states() == {State.PENDING: 1}, "what no result named goes back"
 
 
@@ -256,15 +261,15 @@ def test_an_answer_that_comes_after_the_lease_ended_settles_nothing(store: Store
     (line,) = _add(store, "one")
     _lease(store, "slow")
     _lease(store, "next", now=MINUTE, until=2 * MINUTE)
-    assert store.settle("slow", [_settlement(line)], RECEIPT) == 0
-    assert store.settle("next", [_settlement(line)], RECEIPT) == 1
+    assert len(store.settle("slow", [_settlement(line)], RECEIPT, 0, 0)) == 0
+    assert len(store.settle("next", [_settlement(line)], RECEIPT, 0, 0)) == 1
 
 
 def test_a_receipt_is_kept_with_what_it_signs(store: Store):
     (line,) = _add(store, "one")
     assert store.receipt_of("one") is None
     _lease(store)
-    store.settle("lease", [_settlement(line)], RECEIPT)
+    store.settle("lease", [_settlement(line)], RECEIPT, 0, 0)
     assert store.receipt_of("one") == (b'{"status":"accepted"}', RECEIPT)
     assert store.trip("one").record == line, "settled bytes stay"
 
@@ -273,7 +278,7 @@ def test_a_receipt_is_kept_with_what_it_signs(store: Store):
 
 
 def test_a_full_queue_refuses_and_evicts_nothing(phone: GreenTrip, clock: FakeClock, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store_module, "QUEUE_ROWS_MAX", 2)
+    monkeypatch.setattr(store_trips, "QUEUE_ROWS_MAX", 2)
     kept = [ride(phone, clock).id for _ in range(2)]
     phone.start("rail", "虎坊桥")
     clock.tick(60)
@@ -288,13 +293,13 @@ def test_a_full_queue_refuses_and_evicts_nothing(phone: GreenTrip, clock: FakeCl
 
 
 def test_a_trip_that_is_not_sent_needs_no_place_in_the_queue(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store_module, "QUEUE_ROWS_MAX", 0)
+    monkeypatch.setattr(store_trips, "QUEUE_ROWS_MAX", 0)
     store.commit_trip(NewTrip("local", 0, {}, LEVELS, None))
     assert store.trip("local").state is State.LOCAL
 
 
 def test_a_trip_of_endless_fixes_is_refused_a_next_one(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store_module, "FIXES_A_TRIP_MAX", 3)
+    monkeypatch.setattr(store_journal, "FIXES_A_TRIP_MAX", 3)
     store.append_event(Event("start", 1.0, 1.0, "boot", {}))
     for _ in range(3):
         store.append_fix(Fix(HOME, 1.0))
@@ -404,11 +409,16 @@ def test_a_file_of_a_newer_version_is_refused_and_not_touched(store: Store, path
 
 
 @pytest.mark.parametrize("content", [b"garbage " * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_file_that_is_garbage_is_refused_and_not_touched(path: Path, content: bytes):
+def test_a_file_that_is_garbage_is_moved_aside_and_a_clean_one_begun(path: Path, content: bytes):
     path.write_bytes(content)
-    with refused(StorageError, says="cannot be used"):
-        Store(path)
-    assert path.read_bytes() == content
+    with closing(Store(path)) as opened:
+        _add(opened, "one")
+        assert opened.waiting() == 1
+        assert opened.recovered is not None
+        assert opened.recovered.name.startswith(f"{path.name}.corrupt-")
+        assert opened.recovered.read_bytes() == content
+    with closing(Store(path)) as again:
+        assert (again.recovered, again.waiting()) == (None, 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"x"])
@@ -502,7 +512,7 @@ def test_a_lock_of_another_process_is_waited_for(store: Store, path: Path):
 
 
 def test_a_lock_that_is_never_given_up_is_a_storage_error(path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store_module, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(store_file, "BUSY_TIMEOUT_MS", 50)
     with closing(Store(path)) as opened, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with refused(StorageError, says="SQLITE_BUSY"):
@@ -609,7 +619,7 @@ def test_migrations_are_named_in_order_and_run_once(path: Path):
 def test_a_migration_that_was_killed_half_way_is_run_again(path: Path, monkeypatch: pytest.MonkeyPatch):
     name, script = MIGRATIONS[-1]
     broken = (*MIGRATIONS[:-1], (name, f"{script}; no such statement"))
-    monkeypatch.setattr(store_module, "MIGRATIONS", broken)
+    monkeypatch.setattr(store_file, "MIGRATIONS", broken)
     with pytest.raises(StorageError):
         Store(path)
     monkeypatch.undo()
@@ -641,7 +651,7 @@ def pair(open_phone: OpenPhone) -> tuple[GreenTrip, GreenTrip]:
 
 def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Something that the other one does once, after the trip was read and before it is committed."""
-    measure, done = client_module.measure_trip, []
+    measure, done = recording_module.measure_trip, []
 
     def measured(*arguments: Any) -> object:
         if not done:
@@ -649,7 +659,7 @@ def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> No
             act()
         return measure(*arguments)
 
-    monkeypatch.setattr(client_module, "measure_trip", measured)
+    monkeypatch.setattr(recording_module, "measure_trip", measured)
 
 
 def test_a_trip_that_two_finish_is_one_trip(

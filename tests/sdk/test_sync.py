@@ -10,10 +10,9 @@ import pytest
 
 from greentrip import GreenTrip, NotEnrolled, State, Stop, SyncReport
 from greentrip.signing import signer_of
-from greentrip.testing import FakeClock
+from greentrip.testing import FakeClock, FakeServer, problem
 from greentrip.trust import open_request
 from greentrip.wire import ANSWER_BYTES_MAX, NDJSON, RECEIPT_HEADER, SIGNATURE_HEADER, sha256_hex, split_lines
-from support.fake_server import FakeServer, problem
 from support.trips import ride
 
 OpenPhone = Callable[..., GreenTrip]
@@ -131,7 +130,7 @@ def test_a_receipt_proves_a_result_offline(loaded: GreenTrip, server: FakeServer
 # Results one by one
 
 
-@pytest.mark.parametrize("status", ["accepted", "rejected", "conflict", "held", "unsupported"])
+@pytest.mark.parametrize("status", ["accepted", "rejected", "conflict", "erased", "held", "unsupported"])
 def test_every_status_is_kept_with_the_reasons(loaded: GreenTrip, server: FakeServer, status: str):
     rule = {"rule": "speed", "severity": "soft", "en": "too fast", "zh": "速度过快"}
     server.plan(server.results(status, rules=[rule, "not a rule"], official_mg=7))
@@ -152,7 +151,8 @@ def test_what_is_final_is_never_sent_again(loaded: GreenTrip, server: FakeServer
     server.plan(server.results(status))
     loaded.sync()
     clock.tick(400 * 24 * HOUR_S)
-    assert loaded.sync().requests == 0
+    loaded.sync()
+    assert len(server.posted) == 1
 
 
 @pytest.mark.parametrize("status", ["held", "unsupported"])
@@ -186,7 +186,7 @@ def test_a_held_record_is_asked_again_on_its_day(
 
 
 @pytest.mark.parametrize(
-    "status", ["retry", "accepted!", "ACCEPTED", "", "pending", "leased", "local", "erased", None, 5]
+    "status", ["retry", "accepted!", "ACCEPTED", "", "pending", "leased", "local", "set_aside", None, 5]
 )
 def test_an_unknown_status_leaves_a_record_pending(
     loaded: GreenTrip, server: FakeServer, clock: FakeClock, status: object
@@ -392,7 +392,7 @@ def test_204_and_redirects_are_tried_again_and_never_followed(
     _drains(loaded, server, clock)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504])
 def test_passing_trouble_is_tried_again_within_the_time_there_is(
     loaded: GreenTrip, server: FakeServer, clock: FakeClock, status: int
 ):
@@ -467,7 +467,7 @@ def test_401_says_that_the_phone_must_enrol_again(loaded: GreenTrip, server: Fak
     _drains(loaded, server, clock)
 
 
-@pytest.mark.parametrize("status", [403, 404, 405, 410, 415, 422, 426])
+@pytest.mark.parametrize("status", [403, 404, 405, 410, 415, 426])
 def test_a_no_to_the_whole_call_is_said_and_not_repeated_at_once(
     loaded: GreenTrip, server: FakeServer, clock: FakeClock, status: int
 ):
@@ -591,11 +591,12 @@ def test_the_clock_is_learnt_once_and_for_the_next_time(loaded: GreenTrip, serve
     assert loaded.trips()[0].day == "2026-03-05", "the server's time never rewrites a trip's day"
 
 
-def test_a_server_that_goes_on_about_the_clock_gets_two_calls_and_no_more(
+def test_a_server_that_goes_on_about_the_clock_gets_two_calls_and_then_a_rest(
     loaded: GreenTrip, server: FakeServer, clock: FakeClock
 ):
+    """It is no reason to enrol again."""
     server.plan(*[server.clock_problem] * 5)
-    _nothing_happened(loaded, loaded.sync(timeout=60), Stop.LOGIN)
+    _nothing_happened(loaded, loaded.sync(ONCE_S), Stop.WAIT)
     assert len(server.posted) == 2
     server.script.clear()
     _drains(loaded, server, clock)
@@ -603,7 +604,7 @@ def test_a_server_that_goes_on_about_the_clock_gets_two_calls_and_no_more(
 
 def test_an_unsigned_word_about_the_clock_is_not_believed(loaded: GreenTrip, server: FakeServer, clock: FakeClock):
     server.plan(problem(401, "clock"))
-    _nothing_happened(loaded, loaded.sync(timeout=60), Stop.LOGIN)
+    _nothing_happened(loaded, loaded.sync(ONCE_S), Stop.WAIT)
     assert len(server.posted) == 1
     _drains(loaded, server, clock)
 
@@ -623,7 +624,7 @@ def test_an_old_word_about_the_clock_does_not_move_it(loaded: GreenTrip, server:
     clock.tick(HOUR_S)
     offset = loaded._store.get("clock_offset_s")
     server.plan(lambda _: kept[0])
-    _nothing_happened(loaded, loaded.sync(timeout=60), Stop.LOGIN)
+    _nothing_happened(loaded, loaded.sync(ONCE_S), Stop.WAIT)
     assert server.posted[0] == server.posted[1]
     assert len(server.posted) == 2, "not repeated: nothing was learnt"
     assert loaded._store.get("clock_offset_s") == offset
@@ -645,9 +646,12 @@ def test_the_repeat_and_the_key_list_get_only_the_time_that_is_left(
     server.requests.clear()
     server.plan(slowly(server.clock_problem), slowly(server.results()))
     assert loaded.sync(timeout=25).settled == {State.ACCEPTED: 2}
-    given = [(r.url.path, r.extensions["timeout"]["read"]) for r in server.requests]
     keys, trips = "/.well-known/greentrip-keys", "/v1/trips"
-    assert given == [(trips, 25), (keys, 25 - taken_s), (trips, 25 - taken_s)]
+    assert [r.url.path for r in server.requests] == [trips, keys, trips]
+    first_s, *others_s = (r.extensions["timeout"]["read"] for r in server.requests)
+    # A little is kept of the 25 s, for the pass to end by itself.
+    assert 24 <= first_s <= 25
+    assert others_s == [pytest.approx(first_s - taken_s)] * 2
 
 
 def test_a_new_online_key_is_fetched_when_it_first_signs(loaded: GreenTrip, server: FakeServer, clock: FakeClock):
@@ -656,7 +660,8 @@ def test_a_new_online_key_is_fetched_when_it_first_signs(loaded: GreenTrip, serv
     server.rotate(keep_old=False)
     clock.tick(60)
     fetched = sum(r.url.path.endswith("greentrip-keys") for r in server.requests)
-    assert loaded.sync().settled == {State.ACCEPTED: 1}
+    loaded.sync()
+    assert _states(loaded) == [State.ACCEPTED] * 2
     assert sum(r.url.path.endswith("greentrip-keys") for r in server.requests) == fetched + 1
     ride(loaded, clock)
     loaded.sync()
@@ -698,6 +703,7 @@ def test_without_an_account_nothing_is_sent(phone: GreenTrip, server: FakeServer
 
 def test_while_another_sends_it_says_busy(loaded: GreenTrip, server: FakeServer, clock: FakeClock):
     now_ms = round(clock.now() * 1000)
+    loaded._store.hurry(now_ms)
     assert len(loaded._store.lease("another process", now_ms, now_ms + 60_000, 1, 10**6)) == 1
     report = loaded.sync()
     assert (report.stop, report.left, server.posted) == (Stop.BUSY, 2, [])
@@ -724,25 +730,33 @@ def test_a_sender_that_was_killed_frees_its_records(
     assert server.posted[0] == server.posted[1]
 
 
-def test_trips_recorded_while_a_batch_is_under_way_go_with_the_next(
+def test_trips_recorded_while_a_batch_is_under_way_wait_for_their_own_time(
     loaded: GreenTrip, server: FakeServer, clock: FakeClock
 ):
+    """The person asked for what there was; the server must not learn when the new one ended."""
+
     def meanwhile(request: httpx.Request) -> httpx.Response:
         ride(loaded, clock, minutes=0.1)
         return server.results()(request)
 
     server.plan(meanwhile)
     report = loaded.sync()
-    assert (report.settled, report.requests) == ({State.ACCEPTED: 3}, 2)
+    assert (report.settled, report.requests, report.left) == ({State.ACCEPTED: 2}, 1, 1)
+    assert loaded.sync().settled == {State.ACCEPTED: 1}
 
 
 def test_a_sync_that_takes_too_long_stops_between_batches(loaded: GreenTrip, server: FakeServer, clock: FakeClock):
+    from greentrip import sync
+
     def slow(request: httpx.Request) -> httpx.Response:
-        ride(loaded, clock, minutes=1)
+        clock.tick(60)
         return server.results()(request)
 
+    ride(loaded, clock)
     server.plan(slow)
-    report = loaded.sync(timeout=30)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sync, "BATCH_LINES_MAX", 2)
+        report = loaded.sync(timeout=30)
     assert (report.settled, report.left, report.stop, report.requests) == ({State.ACCEPTED: 2}, 1, Stop.TIME, 1)
     assert loaded.sync().settled == {State.ACCEPTED: 1}
 

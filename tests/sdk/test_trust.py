@@ -9,15 +9,21 @@ from greentrip.signing import signer_of, thumbprint
 from greentrip.signing.jws import BadToken, sign
 from greentrip.trust import (
     ONLINE_KEYS_MAX,
+    ErasureOrder,
     KeyList,
     OnlineKey,
+    ReceiptFacts,
     RequestClaims,
+    open_erasure_certificate,
+    open_erasure_order,
     open_kept_receipt,
     open_key_list,
     open_receipt,
     open_request,
     parse_rfc3339,
     rfc3339,
+    sign_erasure_certificate,
+    sign_erasure_order,
     sign_key_list,
     sign_receipt,
     sign_request,
@@ -40,19 +46,20 @@ PARTS = {
     "request": REQUEST,
     "digest": ANSWER,
 }
+FACTS = ReceiptFacts(NOW, keys=KEYS.seq)
 ITEM = {"kid": KEY.kid, "x": base64url(ONLINE.public_key), "from": rfc3339(NOW), "until": rfc3339(NOW)}
 
 
 def _receipt(**changes) -> str:
-    parts = {"answered": CALL, "digest": ANSWER, "at": NOW, "signer": ONLINE} | changes
+    parts = {"answered": CALL, "digest": ANSWER, "at": NOW, "keys": KEYS.seq, "signer": ONLINE} | changes
     return sign_receipt(parts.pop("signer"), **parts)
 
 
-def _open(token: str, keys: KeyList = KEYS) -> datetime:
+def _open(token: str, keys: KeyList = KEYS) -> ReceiptFacts:
     return open_receipt(token, keys, CALL, digest=ANSWER)
 
 
-def _open_kept(token: str, keys: KeyList = KEYS) -> datetime:
+def _open_kept(token: str, keys: KeyList = KEYS) -> ReceiptFacts:
     return open_kept_receipt(
         token, keys, device=DEVICE, method="POST", target="/v1/trips", request_digest=REQUEST, digest=ANSWER
     )
@@ -123,8 +130,10 @@ def test_a_key_list_of_endless_length_is_refused():
 # Receipts
 
 
-def test_a_receipt_opens_to_its_time():
-    assert _open(_receipt()) == NOW
+def test_a_receipt_opens_to_its_time_and_the_key_list_in_force():
+    assert _open(_receipt()) == FACTS
+    # A list that the reader does not have yet is the reader's affair, and no reason to call the receipt wrong.
+    assert _open(_receipt(keys=KEYS.seq + 1)) == replace(FACTS, keys=KEYS.seq + 1)
     assert signer_id(_receipt()) == KEY.kid
 
 
@@ -154,13 +163,13 @@ def test_only_who_kept_the_lines_alone_takes_a_receipt_of_another_second(off_s: 
     other = _receipt(answered=replace(CALL, iat=CALL.iat + off_s))
     with pytest.raises(BadToken, match="iat does not fit"):
         _open(other)
-    assert _open_kept(other) == NOW
+    assert _open_kept(other) == FACTS
 
 
 @pytest.mark.parametrize("part", ["sub", "htm", "htu", "iat", "request", "digest"])
 def test_a_receipt_that_leaves_a_part_out_is_refused(part: str):
-    payload = {**PARTS, "at": rfc3339(NOW)}
-    assert _open(sign(ONLINE, payload)) == NOW
+    payload = {**PARTS, "at": rfc3339(NOW), "keys": KEYS.seq}
+    assert _open(sign(ONLINE, payload)) == FACTS
     del payload[part]
     with pytest.raises(BadToken, match=f"{part} does not fit"):
         _open(sign(ONLINE, payload))
@@ -168,13 +177,20 @@ def test_a_receipt_that_leaves_a_part_out_is_refused(part: str):
 
 @pytest.mark.parametrize("at", [KEY.valid_from, KEY.valid_until])
 def test_a_key_is_valid_from_its_first_second_to_its_last(at: datetime):
-    assert _open(_receipt(at=at)) == at
+    assert _open(_receipt(at=at)) == replace(FACTS, at=at)
 
 
-@pytest.mark.parametrize("at", [None, 5, "", "yesterday", "2026-03-05T08:00:00"])
+@pytest.mark.parametrize("at", [None, 5, "", "yesterday", "2026-03-05T08:00:00", "0001-01-01T00:00:00+08:00"])
 def test_a_receipt_without_a_time_is_refused(at: object):
     with pytest.raises(BadToken, match="at is missing"):
-        _open(sign(ONLINE, {**PARTS, "at": at}))
+        _open(sign(ONLINE, {**PARTS, "at": at, "keys": KEYS.seq}))
+
+
+@pytest.mark.parametrize("keys", ["", None, True, "3", [3]])
+def test_a_receipt_that_names_no_key_list_is_refused(keys: object):
+    payload = {**PARTS, "at": rfc3339(NOW), "keys": keys}
+    with pytest.raises(BadToken, match="keys is missing"):
+        _open(sign(ONLINE, payload))
 
 
 def test_an_expired_key_is_refused_though_its_signature_is_right():
@@ -206,6 +222,57 @@ def test_a_request_names_the_claim_that_is_missing(missing: str, instead: object
     claims[missing] = instead if instead != 5.0 else ("5" if missing == "iat" else 5)
     with pytest.raises(BadToken, match=f"{missing} is missing"):
         open_request(sign(PHONE, claims), PHONE.public_key)
+
+
+# Erasure
+
+
+def test_an_erasure_order_opens_to_who_ordered_what():
+    order = sign_erasure_order(PHONE, audience="server", id="order-1")
+    assert open_erasure_order(order, PHONE.public_key) == ErasureOrder("server", DEVICE, "order-1")
+    # The same words at any time: a phone signs once, keeps it, and throws its key away.
+    assert sign_erasure_order(PHONE, audience="server", id="order-1") == order
+    with pytest.raises(BadToken, match="unknown key"):
+        open_erasure_order(order, OTHER.public_key)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"typ": None}, "typ is not"),
+        ({"typ": "receipt"}, "typ is not"),
+        ({"sub": thumbprint(OTHER.public_key)}, "sub is not the signing device"),
+        ({"aud": None}, "aud or id is missing"),
+        ({"id": 5}, "aud or id is missing"),
+    ],
+)
+def test_a_wrong_erasure_order_names_the_part(changes: dict, says: str):
+    payload = {"aud": "server", "sub": DEVICE, "typ": "erasure", "id": "order-1"} | changes
+    with pytest.raises(BadToken, match=says):
+        open_erasure_order(sign(PHONE, payload), PHONE.public_key)
+
+
+def test_nothing_else_that_a_device_signs_is_an_erasure_order():
+    with pytest.raises(BadToken, match="typ is not"):
+        open_erasure_order(sign_request(PHONE, CALL), PHONE.public_key)
+    with pytest.raises(BadToken, match="htm is missing"):
+        open_request(sign_erasure_order(PHONE, audience="server", id="order-1"), PHONE.public_key)
+
+
+def test_a_certificate_fits_one_order_of_one_device():
+    order = sign_erasure_order(PHONE, audience="server", id="order-1")
+    certificate = sign_erasure_certificate(ONLINE, device=DEVICE, order=order, at=NOW)
+    assert open_erasure_certificate(certificate, KEYS, device=DEVICE, order=order) == NOW
+    another = sign_erasure_order(PHONE, audience="server", id="order-2")
+    with pytest.raises(BadToken, match="order does not fit"):
+        open_erasure_certificate(certificate, KEYS, device=DEVICE, order=another)
+    with pytest.raises(BadToken, match="sub does not fit"):
+        open_erasure_certificate(certificate, KEYS, device=thumbprint(OTHER.public_key), order=order)
+    forged = sign_erasure_certificate(OTHER, device=DEVICE, order=order, at=NOW)
+    with pytest.raises(BadToken, match="unknown key"):
+        open_erasure_certificate(forged, KEYS, device=DEVICE, order=order)
+    with pytest.raises(BadToken, match="order does not fit"):
+        open_erasure_certificate(_receipt(), KEYS, device=DEVICE, order=order)
 
 
 # Instants

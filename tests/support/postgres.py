@@ -62,6 +62,12 @@ class PostgresServer:
         self._administer(f'CREATE DATABASE "{name}"')
         return name
 
+    def copy_database(self, name: str) -> str:
+        """A new database that holds what this one does; nobody may be connected to it. Returns its name."""
+        copy = f"test_{uuid.uuid4().hex}"
+        self._administer(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
+        return copy
+
     def drop_database(self, name: str) -> None:
         """Remove a database, and end the connections that a test left open on it."""
         self._administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

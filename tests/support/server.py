@@ -49,6 +49,8 @@ NOW = datetime(2026, 3, 5, 8, 30, 15, tzinfo=UTC)
 """A Thursday afternoon in Beijing."""
 _numbers = itertools.count(13_800_000_000)
 
+MANY_CALLS = {"device_calls_a_minute_max": 1_000_000, "enrolments_a_minute_max": 1_000_000}
+"""Tests call from one address, often, and within one minute of a clock that stands still."""
 CONSENTS = {"location": "2026-03", "sync": "2026-03"}
 PROGRAM = Path(sys.executable).with_name("greentrip-server")
 START_TIMEOUT_S = 60.0
@@ -178,7 +180,9 @@ def served(database_url: str, folder: Path, **settings: object) -> Iterator[Serv
     """A server in this process on a database that it brings up to date."""
     clock = SettableClock()
     runtime = start(
-        Settings(database_url=database_url, data_dir=folder / "server", **settings), sender=MemorySender(), now=clock
+        Settings(database_url=database_url, data_dir=folder / "server", **(MANY_CALLS | settings)),
+        sender=MemorySender(),
+        now=clock,
     )
     transport = AppTransport(create_app(runtime))
     try:
@@ -255,6 +259,17 @@ class Device:
         self.verify(answer)
         return answer.json()
 
+    def ask(self, target: str, value: Json) -> Json:
+        """The object that answers a posted one, its receipt verified."""
+        answer = self.call("POST", target, json.dumps(value).encode(), "application/json")
+        assert answer.status_code == 200, answer.text
+        self.verify(answer)
+        return answer.json()
+
+    def erase(self, *trips: str) -> list[str]:
+        """Erase trips of the account."""
+        return self.ask("/v1/trip-erasures", {"trips": list(trips)})["erased"]
+
     def post(self, *lines: bytes) -> list[Json]:
         """Bring records; their results, the receipt and each line's hash verified."""
         answer = self.call("POST", "/v1/trips", join_lines(lines), NDJSON)
@@ -281,7 +296,7 @@ class Device:
             keys or self._keys,
             sent,
             digest=body_digest(answer.content, ndjson=answer.headers["Content-Type"] == NDJSON),
-        )
+        ).at
 
 
 def results_of(answer: httpx.Response) -> list[Json]:
@@ -363,7 +378,7 @@ class ServerProcess:
 def environment(database_url: str, folder: Path, **settings: object) -> dict[str, str]:
     """The environment of a server program: nothing of the tests' own settings, and these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GREENTRIP_")}
-    given = {"database_url": database_url, "data_dir": folder / "server"} | settings
+    given = MANY_CALLS | {"database_url": database_url, "data_dir": folder / "server"} | settings
     return kept | {f"GREENTRIP_{name.upper()}": str(value) for name, value in given.items()}
 
 

@@ -8,11 +8,11 @@ from sqlmodel import Session
 from greentrip_server.checks.outcome import Status
 from greentrip_server.db import hour_of
 from greentrip_server.ledger.service import Credit, credit_trips
-from greentrip_server.sync.models import Trip
+from greentrip_server.sync.models import BLANKED_WHEN_ERASED, Trip
 
 
 def stored_trip(session: Session, account_id: UUID, mg: int, now: datetime, status: Status = Status.ACCEPTED) -> UUID:
-    """Store a trip that is worth `mg`; returns its id."""
+    """Store a trip that is worth `mg`, if it is not erased; returns its id."""
     trip = Trip(
         account_id=account_id,
         id=uuid4(),
@@ -31,6 +31,9 @@ def stored_trip(session: Session, account_id: UUID, mg: int, now: datetime, stat
         features_sha256="0" * 64,
         duration_low_min=1,
     )
+    if status is Status.ERASED:
+        for column in BLANKED_WHEN_ERASED:
+            setattr(trip, column, None)
     session.add(trip)
     session.flush()
     return trip.id

@@ -16,7 +16,17 @@ from support.stored import credit_trip, stored_trip
 
 APPEND_ONLY = ("transfer", "posting")
 REPLACE_ALL = "INSERT OR REPLACE INTO {0} SELECT * FROM {0}"
-PARTITIONED = ("trip", "trip_bytes", "sync_request", "transfer", "posting")
+PARTITIONED = (
+    "trip",
+    "trip_bytes",
+    "sync_request",
+    "transfer",
+    "posting",
+    "trip_erasure",
+    "account_erasure",
+    "notice",
+    "trip_conflict",
+)
 
 
 @pytest.fixture

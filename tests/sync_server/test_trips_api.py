@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from types import ModuleType
 from uuid import UUID
 
 import pytest
@@ -15,10 +16,10 @@ from greentrip.methodology import bundled
 from greentrip.record import TripRecord
 from greentrip.signing.jws import BadToken
 from greentrip.testing import FakeClock
-from greentrip.trust import open_kept_receipt, open_receipt, open_request
+from greentrip.trust import ReceiptFacts, open_kept_receipt, open_receipt, open_request
 from greentrip.wire import NDJSON, RECEIPT_HEADER, SIGNATURE_HEADER, digest_of, join_lines, sha256_hex, split_lines
 from greentrip_server.ledger.models import Posting, Transfer
-from greentrip_server.sync import service
+from greentrip_server.sync import intake, judge
 from greentrip_server.sync.models import SyncRequest, Trip, TripBytes
 from support.records import METRO_MG, TODAY, altered, bus, line, record
 from support.server import NOW, Device, Json, Served, commute, new_number, phone, results_of
@@ -81,7 +82,7 @@ def test_each_line_gets_its_own_result_in_order(server: Served, device: Device):
         assert all(rule["en"] and rule["zh"] and rule["en"] != rule["zh"] for rule in result["rules"]), result
         assert result["rules"]
     assert balance(device) == METRO_MG
-    assert device.get("/v1/account")["trips"] == {"accepted": 1, "held": 1, "rejected": 1}
+    assert device.get("/v1/account")["trips"] == {"accepted": 1, "held": 1, "rejected": 1, "erased": 0}
 
 
 BROKEN = {
@@ -252,7 +253,7 @@ def test_a_day_to_come_is_credited_once_on_that_day(server: Served, device: Devi
 
 def test_held_trips_whose_day_has_come_are_judged_again_by_the_server(server: Served, device: Device, rows: Rows):
     def recheck() -> int:
-        return service.recheck_all(server.runtime.database, server.runtime.rulebook, server.clock())
+        return judge.recheck_all(server.runtime.database, server.runtime.rulebook, server.clock())
 
     server.clock.tick(days=100)  # of no trip of another test
     recheck()
@@ -264,7 +265,7 @@ def test_held_trips_whose_day_has_come_are_judged_again_by_the_server(server: Se
     server.clock.tick(days=1)
     assert recheck() == 2
     assert recheck() == 0
-    assert device.get("/v1/account")["trips"] == {"accepted": 1, "held": 3, "rejected": 0}
+    assert device.get("/v1/account")["trips"] == {"accepted": 1, "held": 3, "rejected": 0, "erased": 0}
     assert (balance(device), balance(stranger)) == (METRO_MG, METRO_MG)
     assert {trip.slot for trip in rows(Trip) if trip.status == "accepted"} == {16}
     waiting = [trip for trip in device.get("/v1/account/trips")["trips"] if trip["status"] == "held"]
@@ -334,12 +335,12 @@ class Broken(Exception):
     """A fault that no code knows of."""
 
 
-@pytest.mark.parametrize("step", ["credit_trips", "insert_new"])
+@pytest.mark.parametrize(("part", "step"), [(judge, "credit_trips"), (judge, "notify"), (intake, "insert_new")])
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_trip_ledger_and_evidence_are_stored_together_or_not_at_all(
-    server: Served, device: Device, monkeypatch: pytest.MonkeyPatch, step: str, done: bool, rows: Rows
+    server: Served, device: Device, monkeypatch: pytest.MonkeyPatch, part: ModuleType, step: str, done: bool, rows: Rows
 ):
-    whole, calls = getattr(service, step), []
+    whole, calls = getattr(part, step), []
 
     def break_down(*args: object) -> None:
         calls.append(args)
@@ -349,7 +350,7 @@ def test_trip_ledger_and_evidence_are_stored_together_or_not_at_all(
 
     batch = join_lines([line(slot=10), line(slot=20)])
     with monkeypatch.context() as patched:
-        patched.setattr(service, step, break_down)
+        patched.setattr(part, step, break_down)
         answer = device.call("POST", "/v1/trips", batch, NDJSON)
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
     assert len(calls) == 1
@@ -397,7 +398,8 @@ def test_a_receipt_proves_every_answer_and_nothing_else(server: Served, device: 
     sent = open_request(answer.request.headers[SIGNATURE_HEADER], device.signer.public_key)
     assert sent.digest == digest_of([sha256_hex(answer.request.content[:-1])])
     token = answer.headers[RECEIPT_HEADER]
-    assert open_receipt(token, server.key_list, sent, digest=digest) == NOW.replace(microsecond=0)
+    facts = ReceiptFacts(NOW.replace(microsecond=0), keys=server.key_list.seq)
+    assert open_receipt(token, server.key_list, sent, digest=digest) == facts
     more = lines[0].replace(b'"official_mg":2517120', b'"official_mg":9517120')
     assert more != lines[0]
     for part, spoilt in (

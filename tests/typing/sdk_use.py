@@ -48,6 +48,8 @@ class KeyStore:
 
     def save(self, name: str, secret: bytes) -> None: ...
 
+    def erase(self, name: str) -> None: ...
+
 
 def open_it(folder: Path, methodology: Methodology) -> GreenTrip:
     secrets: SecretStore = KeyStore()

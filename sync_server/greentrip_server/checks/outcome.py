@@ -27,6 +27,8 @@ class Status(StrEnum):
     ACCEPTED = "accepted"
     HELD = "held"
     REJECTED = "rejected"
+    ERASED = "erased"
+    """By the person, never by a check: only its id and its hash are left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from greentrip import BadFile, Fix, GreenTrip, Mode, Network, Point, TripView
-from greentrip.cli import DAY_S, days_between, play, track_point, trip_json
+from greentrip.cli.replay import DAY_S, days_between, play, track_point
+from greentrip.cli.trips import trip_json
 from greentrip.replay import RecordedTrack, move, read_tracks
 from greentrip.trip import CHINA_TIME
 from greentrip_server.demo.sample import SEED, sample_ride

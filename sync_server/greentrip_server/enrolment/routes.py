@@ -56,7 +56,10 @@ class DeviceAnswer(msgspec.Struct):
     tags=["enrolment"],
     responses=problems("malformed", "too_large", "media_type", "invalid", "too_many", "unavailable"),
 )
-async def post_enrolment(data: JSONBody[EnrolmentRequest], runtime: NamedDependency[Runtime]) -> EnrolmentAnswer:
+async def post_enrolment(
+    data: JSONBody[EnrolmentRequest], request: AnyRequest, runtime: NamedDependency[Runtime]
+) -> EnrolmentAnswer:
+    runtime.limits.check_address(request.client.host if request.client else "")
     begun = await to_thread.run_sync(enrol, runtime.database, runtime.hasher, runtime.sender, data.phone, runtime.now())
     return EnrolmentAnswer(str(begun.enrolment_id), rfc3339(begun.expires_at))
 

@@ -21,7 +21,15 @@ from sqlmodel import Session, col, select
 
 from greentrip.signing import KEY_BYTES, thumbprint
 from greentrip_server.db import Database, insert_new, lock_word
-from greentrip_server.enrolment.models import Consent, Device, DeviceStatus, Enrolment, PersonAccount, Purpose
+from greentrip_server.enrolment.models import (
+    AccountStatus,
+    Consent,
+    Device,
+    DeviceStatus,
+    Enrolment,
+    PersonAccount,
+    Purpose,
+)
 from greentrip_server.enrolment.sender import CodeSender
 from greentrip_server.errors import (
     code_expired,
@@ -142,14 +150,44 @@ def register_device(session: Session, hasher: Hasher, new: NewDevice, now: datet
     return device
 
 
-def device_of(session: Session, device_id: str) -> Device:
-    """The device with this thumbprint. Raises `unknown_device`, `device_ended`."""
+def known_device(session: Session, device_id: str) -> Device:
+    """The device with this thumbprint, also one that was ended. Raises `unknown_device`."""
     device = session.get(Device, device_id)
     if device is None:
         raise unknown_device()
+    return device
+
+
+def device_of(session: Session, device_id: str) -> Device:
+    """The device with this thumbprint, which may call. Raises `unknown_device`, `device_ended`."""
+    device = known_device(session, device_id)
     if device.status == DeviceStatus.ENDED:
         raise device_ended()
     return device
+
+
+def forget_person(session: Session, account_id: UUID) -> None:
+    """Forget whose account it is, and the codes on their way to that number. Call it before the account's lock.
+
+    It waits for whoever is using one of the codes: that device then belongs to the account and ends with it.
+    """
+    phone_hash = vault.phone_hash_of(session, account_id)
+    if phone_hash is None:
+        return
+    of_person = select(Enrolment.id).where(Enrolment.phone_hash == phone_hash).order_by(col(Enrolment.id))
+    ids = session.exec(of_person.with_for_update()).all()
+    session.execute(delete(Enrolment).where(col(Enrolment.id).in_(ids)))
+    lock_word(session, f"phone:{phone_hash}")
+    vault.forget(session, account_id)
+
+
+def end_account(session: Session, account: PersonAccount, now: datetime) -> None:
+    """End an account for good: no device of it may call, no consent is in force. The caller holds its lock."""
+    account.status = AccountStatus.ERASED
+    session.execute(update(Device).where(col(Device.account_id) == account.id).values(status=DeviceStatus.ENDED))
+    for purpose in Purpose:
+        withdraw_consent(session, account.id, purpose, now)
+    session.flush()
 
 
 def give_consents(session: Session, account_id: UUID, consents: Mapping[Purpose, str], now: datetime) -> None:

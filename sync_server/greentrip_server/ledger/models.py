@@ -47,6 +47,16 @@ class Transfer(Model, table=True):
             postgresql_where=text("corrects IS NULL"),
             sqlite_where=text("corrects IS NULL"),
         ),
+        # And nothing takes a transfer back twice.
+        Index(
+            "uq_transfer_corrected_once",
+            "account_id",
+            "corrects",
+            "kind",
+            unique=True,
+            postgresql_where=text("corrects IS NOT NULL"),
+            sqlite_where=text("corrects IS NOT NULL"),
+        ),
         PARTITIONED,
     )
 

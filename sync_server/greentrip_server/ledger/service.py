@@ -18,8 +18,8 @@ from sqlmodel import Session, col
 
 from greentrip_server.checks.outcome import Status
 from greentrip_server.db import hour_of
-from greentrip_server.enrolment.models import PersonAccount
-from greentrip_server.errors import not_found
+from greentrip_server.enrolment.models import AccountStatus, PersonAccount
+from greentrip_server.errors import device_ended, not_found
 from greentrip_server.ledger.models import Posting, Transfer, Unit
 from greentrip_server.sync.models import Trip
 
@@ -42,6 +42,8 @@ class TransferKind(StrEnum):
 
     TRIP = "trip"
     """The credit of an accepted trip."""
+    TRIP_ERASURE = "trip_erasure"
+    """Takes back the credit of a trip that its person erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,14 @@ def lock_account(session: Session, account_id: UUID) -> PersonAccount:
     return account
 
 
+def lock_account_in_use(session: Session, account_id: UUID) -> PersonAccount:
+    """`lock_account` for a device's call. Raises `device_ended` when the account was erased since the call began."""
+    account = lock_account(session, account_id)
+    if account.status is AccountStatus.ERASED:
+        raise device_ended()
+    return account
+
+
 def balance(session: Session, account_id: UUID) -> int:
     """The person's reduction in mg. Raises `not_found`."""
     of_account = select(col(PersonAccount.balance_mg)).where(col(PersonAccount.id) == account_id)
@@ -135,30 +145,27 @@ def credit_trips(session: Session, account_id: UUID, credits: Sequence[Credit], 
     earned = [credit for credit in credits if credit.mg]
     if not earned:
         return
-    account = lock_account(session, account_id)
-    first = _next_number(session, account_id)
-    transfers = [
-        {
-            "account_id": account_id,
-            "id": uuid4(),
-            "number": first + index,
-            "kind": TransferKind.TRIP,
-            "unit": Unit.MG,
-            "trip_id": credit.trip_id,
-            "corrects": None,
-            "created_at": hour_of(at),
-        }
-        for index, credit in enumerate(earned)
+    _post(session, account_id, [_Movement(TransferKind.TRIP, one.trip_id, one.mg) for one in earned], at)
+
+
+def cancel_credits(session: Session, account_id: UUID, trip_ids: Sequence[UUID], at: datetime) -> None:
+    """Take back what these trips brought, each by a transfer that names the one that it corrects.
+
+    Idempotent: what was taken back already is not taken back again. Trips that brought nothing are left alone.
+    """
+    credits = (
+        select(col(Transfer.id), col(Transfer.trip_id), col(Posting.amount))
+        .join(Posting, _of_transfer())
+        .where(_of_person(), col(Transfer.account_id) == account_id, col(Transfer.kind) == TransferKind.TRIP)
+        .where(col(Transfer.trip_id).in_(trip_ids), col(Transfer.id).not_in(_corrected(account_id)))
+        .order_by(col(Transfer.number))
+    )
+    cancelled = [
+        _Movement(TransferKind.TRIP_ERASURE, trip_id, -amount, corrects=transfer_id)
+        for transfer_id, trip_id, amount in session.execute(credits)
     ]
-    postings = [
-        {"account_id": account_id, "transfer_id": transfer["id"], "line": line, "book": book, "amount": amount}
-        for transfer, credit in zip(transfers, earned, strict=True)
-        for line, (book, amount) in enumerate([(Book.PERSON, credit.mg), (Book.RECOGNISED, -credit.mg)])
-    ]
-    session.execute(insert(Transfer), transfers)
-    session.execute(insert(Posting), postings)
-    account.balance_mg += sum(credit.mg for credit in earned)
-    session.flush()
+    if cancelled:
+        _post(session, account_id, cancelled, at)
 
 
 def statement(session: Session, account_id: UUID, after: int = 0, limit: int = STATEMENT_ENTRIES_MAX) -> Statement:
@@ -193,6 +200,50 @@ def check(session: Session) -> LedgerReport:
         person_mg=_number(session, _sum_of(Book.PERSON)),
         recognised_mg=-_number(session, _sum_of(Book.RECOGNISED)),
         findings=tuple(finding for finding in findings if finding is not None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Movement:
+    """A transfer to be made: so many mg to the person (+) or from the person (-)."""
+
+    kind: TransferKind
+    trip_id: UUID
+    mg: int
+    corrects: UUID | None = None
+
+
+def _post(session: Session, account_id: UUID, movements: Sequence[_Movement], at: datetime) -> None:
+    account = lock_account(session, account_id)
+    first = _next_number(session, account_id)
+    transfers = [
+        {
+            "account_id": account_id,
+            "id": uuid4(),
+            "number": first + index,
+            "kind": movement.kind,
+            "unit": Unit.MG,
+            "trip_id": movement.trip_id,
+            "corrects": movement.corrects,
+            "created_at": hour_of(at),
+        }
+        for index, movement in enumerate(movements)
+    ]
+    postings = [
+        {"account_id": account_id, "transfer_id": transfer["id"], "line": line, "book": book, "amount": amount}
+        for transfer, movement in zip(transfers, movements, strict=True)
+        for line, (book, amount) in enumerate([(Book.PERSON, movement.mg), (Book.RECOGNISED, -movement.mg)])
+    ]
+    session.execute(insert(Transfer), transfers)
+    session.execute(insert(Posting), postings)
+    account.balance_mg += sum(movement.mg for movement in movements)
+    session.flush()
+
+
+def _corrected(account_id: UUID) -> Question:
+    """The ids of the account's transfers that another one corrects."""
+    return select(col(Transfer.corrects)).where(
+        col(Transfer.account_id) == account_id, col(Transfer.corrects).is_not(None)
     )
 
 

@@ -43,6 +43,15 @@ def partition(table: str) -> None:
         )
 
 
+def check_references() -> None:
+    """Refuse to go on when a row refers to one that is not there: for a step that made a table anew on SQLite.
+
+    `db.upgrade()` lets SQLite look away meanwhile, or it would delete with the old table what refers to it.
+    """
+    if broken := op.get_bind().exec_driver_sql("PRAGMA foreign_key_check").first():
+        raise ValueError(f"a row of {broken[0]} refers to a row of {broken[2]} that is not there")
+
+
 def append_only(table: str) -> None:
     """Let the database refuse UPDATE, DELETE and (on PostgreSQL) TRUNCATE of a partitioned table."""
     if is_postgresql():

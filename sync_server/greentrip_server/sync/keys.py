@@ -40,6 +40,8 @@ class ServerKeys:
     """When the online key ends: add another one before."""
     key_list: str
     """The signed list, for /.well-known/greentrip-keys."""
+    listed: KeyList
+    """What stands in it: receipts name its `seq`."""
     root_public_key: bytes
 
     @classmethod
@@ -51,17 +53,14 @@ class ServerKeys:
             signer = signer_of(_read_key(settings.online_key_file))
             root_public_key = _read_key(settings.root_public_key_file)
             token = settings.key_list_file.read_text().strip()
-            listed = open_key_list(token, root_public_key).find(thumbprint(signer.public_key))
+            listed = open_key_list(token, root_public_key)
         except (OSError, ValueError) as error:
             raise SettingsError([f"the server's keys cannot be used: {error}"]) from None
-        if listed is None or not listed.valid_from <= now < listed.valid_until:
-            why = (
-                "is not on the list"
-                if listed is None
-                else f"may sign from {listed.valid_from} until {listed.valid_until}"
-            )
+        key = listed.find(thumbprint(signer.public_key))
+        if key is None or not key.valid_from <= now < key.valid_until:
+            why = "is not on the list" if key is None else f"may sign from {key.valid_from} until {key.valid_until}"
             raise SettingsError([f"the key in {settings.online_key_file} {why}: add a new online key"])
-        return cls(signer, listed.kid, listed.valid_until, token, root_public_key)
+        return cls(signer, key.kid, key.valid_until, token, listed, root_public_key)
 
 
 def init_keys(folder: Path, now: datetime) -> None:

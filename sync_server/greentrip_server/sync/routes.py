@@ -8,11 +8,11 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import MediaType, Response, Router, get, post
-from litestar.di import NamedDependency, Provide
+from litestar import MediaType, Response, get, post
+from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import FromQuery, QueryParameter
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from sqlmodel import Session
 
 from greentrip.methodology import LegReduction, reduce_leg
@@ -26,33 +26,47 @@ from greentrip_server.http import (
     Caller,
     in_snapshot,
     in_transaction,
-    provide_caller,
+    json_only,
     signed_lines,
     signed_object,
+    signed_router,
 )
 from greentrip_server.ledger.service import balance, statement
-from greentrip_server.openapi import RECEIPT, SIGNED_BY_DEVICE, SIGNED_PROBLEMS, problems
+from greentrip_server.openapi import SIGNED_PROBLEMS, problems
 from greentrip_server.runtime import Runtime
+from greentrip_server.sync.intake import Received, receive
 from greentrip_server.sync.models import Trip
 from greentrip_server.sync.service import (
     PAGE_ROWS_MAX,
     MonthState,
-    Received,
     count_by_status,
-    receive,
+    missing,
     records_of,
     sync_state,
     trips_page,
 )
 
 JWS_MEDIA_TYPE = "application/jose"
+SYNC_STATE_IDS_MAX = 2000
 
 
 class SyncStateAnswer(msgspec.Struct):
     """For each month of arrival (UTC, YYYY-MM): how many records came, and the SHA-256 over their sorted ids, each
-    with a newline. A phone compares it with what it sent."""
+    with a newline. A phone compares it with what it sent. Erased ids count as there."""
 
     months: dict[str, MonthState]
+
+
+class MissingRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Ids of records that the phone has a result of."""
+
+    trips: Annotated[list[UUID], msgspec.Meta(max_length=SYNC_STATE_IDS_MAX)]
+
+
+class MissingAnswer(msgspec.Struct):
+    """Those of the ids that the server knows nothing of, sorted: send them again."""
+
+    missing: list[str]
 
 
 class AccountAnswer(msgspec.Struct):
@@ -64,7 +78,7 @@ class AccountAnswer(msgspec.Struct):
 
 
 class RuleAnswer(msgspec.Struct):
-    """What a rule said of a trip."""
+    """What a rule said of a trip, in English and Chinese."""
 
     rule: str
     severity: str
@@ -85,11 +99,11 @@ class LegAnswer(msgspec.Struct):
 
 
 class TripAnswer(msgspec.Struct):
-    """A trip as the server knows it. `legs` is empty once the record was erased."""
+    """A trip as the server knows it. An erased one has lost all but its id."""
 
     id: str
-    day: str
-    province: int
+    day: str | None
+    province: int | None
     status: str
     state: str
     official_mg: int
@@ -146,7 +160,9 @@ async def post_trips(
     request: AnyRequest, caller: NamedDependency[Caller], runtime: NamedDependency[Runtime]
 ) -> Response[bytes]:
     lines = _lines(request.content_type[0], await request.body())
-    batch = Received(caller.device, lines, caller.signed.claims.digest, caller.signed.token, runtime.now())
+    claims, token = caller.signed.claims, caller.signed.token
+    budget_s = runtime.settings.intake_budget_s
+    batch = Received(caller.device, lines, claims.digest, token, runtime.now(), budget_s)
 
     def act(session: Session) -> list[bytes]:
         require_consent(session, caller.device.account_id, Purpose.SYNC)
@@ -166,6 +182,22 @@ async def get_sync_state(
 ) -> Response[SyncStateAnswer]:
     months = await in_snapshot(runtime, lambda session: sync_state(session, caller.device.account_id))
     return signed_object(runtime, caller.signed, SyncStateAnswer(months))
+
+
+@post(
+    "/sync-state",
+    status_code=200,
+    guards=[json_only],
+    summary="Which of these records the server does not have, after a restore from a backup",
+    tags=["sync"],
+    responses=problems(*SIGNED_PROBLEMS, "media_type"),
+)
+async def post_sync_state(
+    data: JSONBody[MissingRequest], caller: NamedDependency[Caller], runtime: NamedDependency[Runtime]
+) -> Response[MissingAnswer]:
+    account_id = caller.device.account_id
+    found = await in_snapshot(runtime, lambda session: missing(session, account_id, data.trips))
+    return signed_object(runtime, caller.signed, MissingAnswer([str(one) for one in found]))
 
 
 @get("/account", summary="Balance and counts of the account", tags=["account"], responses=problems(*SIGNED_PROBLEMS))
@@ -251,20 +283,26 @@ def _lines(content_type: str, body: bytes) -> list[bytes]:
 def _trip_answer(runtime: Runtime, trip: Trip, record: TripRecord | None) -> TripAnswer:
     return TripAnswer(
         id=str(trip.id),
-        day=trip.day.isoformat(),
+        day=trip.day.isoformat() if trip.day else None,
         province=trip.province,
         status=trip.status.value,
         state=trip.status.value,
         official_mg=trip.official_mg,
         methodology=trip.official_methodology,
         held_until=trip.held_until.isoformat() if trip.held_until else None,
-        rules=[RuleAnswer(*(str(rule[key]) for key in ("rule", "severity", "en", "zh"))) for rule in trip.rules],
-        legs=[_leg_answer(runtime, trip.day, trip.province, leg) for leg in record.legs] if record else [],
+        rules=rules_answer(trip),
+        legs=[_leg_answer(runtime, record, leg) for leg in record.legs] if record else [],
     )
 
 
-def _leg_answer(runtime: Runtime, day: date, province: int, leg: RecordLeg) -> LegAnswer:
-    methodology = runtime.rulebook.methodologies.official(day, province)
+def rules_answer(trip: Trip) -> list[RuleAnswer]:
+    """What the rules said of a trip, without the numbers."""
+    return [RuleAnswer(*(str(rule[key]) for key in ("rule", "severity", "en", "zh"))) for rule in trip.rules]
+
+
+def _leg_answer(runtime: Runtime, record: TripRecord, leg: RecordLeg) -> LegAnswer:
+    day = date.fromisoformat(record.day)
+    methodology = runtime.rulebook.methodologies.official(day, record.province)
     part = reduce_leg(methodology, day, leg.facts()) if methodology else LegReduction(0, 0, ())
     return LegAnswer(
         mode=leg.mode,
@@ -277,10 +315,4 @@ def _leg_answer(runtime: Runtime, day: date, province: int, leg: RecordLeg) -> L
     )
 
 
-signed_routes = Router(
-    "/v1",
-    route_handlers=[post_trips, get_sync_state, get_account, get_trips, get_statement],
-    dependencies={"caller": Provide(provide_caller)},
-    security=SIGNED_BY_DEVICE,
-    response_headers=[RECEIPT],
-)
+signed_routes = signed_router(post_trips, get_sync_state, post_sync_state, get_account, get_trips, get_statement)

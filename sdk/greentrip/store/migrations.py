@@ -36,4 +36,23 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         ) WITHOUT ROWID;
         """,
     ),
+    (
+        "0003_queue",
+        """
+        ALTER TABLE queue ADD COLUMN send_after_ms INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE queue ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE queue ADD COLUMN settled_ms INTEGER;
+        ALTER TABLE queue ADD COLUMN why TEXT;
+        UPDATE queue SET sent = 1 WHERE attempts > 0;
+        UPDATE queue SET attempts = 0;
+        CREATE INDEX queue_receipt ON queue (receipt);
+        CREATE TABLE erasure (
+            trip TEXT PRIMARY KEY, asked_ms INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+        CREATE TABLE session (
+            id TEXT PRIMARY KEY, boot TEXT NOT NULL, pid INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE sync_note (
+            seq INTEGER PRIMARY KEY, at_hour_ms INTEGER NOT NULL, trigger TEXT NOT NULL, stop TEXT NOT NULL,
+            requests INTEGER NOT NULL, waiting INTEGER NOT NULL, settled TEXT NOT NULL, problem TEXT NOT NULL);
+        """,
+    ),
 )

@@ -1,0 +1,46 @@
+"""`greentrip erase`: erase one trip, or everything."""
+
+from __future__ import annotations
+
+import argparse
+
+from greentrip.cli.phone import add_phone, open_phone, print_json, trip_of
+
+TEXT = "erase a trip here and at the server, or everything with the account: no way back"
+_DONE = {
+    "en": {
+        "trip": "trip {id} is erased here; the server is told with the next sync",
+        "all": "everything is erased here; the order to the server is signed and kept until it is confirmed: see sync",
+    },
+    "zh": {
+        "trip": "出行 {id} 已在本机删除；下次同步时通知服务器",
+        "all": "本机数据已全部删除；已签署的删除指令将保留至服务器确认：请运行 sync",
+    },
+}
+
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    verb.set_defaults(run=run)
+    what = verb.add_mutually_exclusive_group(required=True)
+    what.add_argument("trip", nargs="?", metavar="TRIP", help="the trip's id, or how it begins")
+    what.add_argument("--all", action="store_true", help="every trip, the account and this phone's key")
+    add_phone(verb)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Erase; no bytes of it are left when it returns."""
+    words = _DONE[options.lang]
+    with open_phone(options) as green:
+        if options.all:
+            green.erase()
+            told = {"erased": "all"}
+        else:
+            trip = trip_of(green, options.trip).id
+            green.erase_trip(trip)
+            told = {"erased": trip}
+    if options.json:
+        print_json(told)
+    else:
+        print(words["all"] if options.all else words["trip"].format(id=told["erased"]))
+    return 0

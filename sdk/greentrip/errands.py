@@ -1,0 +1,194 @@
+"""What the phone tells and asks the server beside its records: erasures first, then decisions and repairs, weekly.
+
+An errand is one call. It never stands in the way of records: a server that does not know the call is asked again a day
+later, whatever else there is to send goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from greentrip.errors import Unreachable
+from greentrip.events import Erased, Event
+from greentrip.remote import Remote, field_of
+from greentrip.store import ERASURE_ORDER, Store
+from greentrip.wire import ids_digest
+
+CHECK_IN_S = 7 * 24 * 3600.0
+"""So often the phone asks for decisions, and whether the server still has what it signed for."""
+LATER_S = 24 * 3600.0
+ERASURES_A_CALL_MAX = 500
+IDS_A_CALL_MAX = 2_000
+CHECKED = "checked_ms"
+CURSOR = "notice_cursor"
+"""The number of the last notice that was read."""
+_MONTHS = "months_verified"
+_SWEEP = "sweep"
+"""While ids are compared: how many were, and the months that the server named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One call and what to do with its verified answer. Unsigned calls answer with something signed in themselves."""
+
+    name: str
+    method: str
+    target: str
+    body: bytes
+    done: Callable[[Mapping[str, object]], None]
+    signed: bool = True
+
+
+class Errands:
+    """Which errand is due next."""
+
+    def __init__(self, store: Store, remote: Remote, tell: Callable[[Event], None]) -> None:
+        self._store = store
+        self._remote = remote
+        self._tell = tell
+
+    def urgent(self, now_ms: int) -> Errand | None:
+        """What the person ordered: to erase."""
+        order = self._store.get(ERASURE_ORDER)
+        if order is not None and self._is_due("erasure", now_ms):
+            body = _json({"order": order})
+            return Errand("erasure", "POST", "/v1/erasure", body, self._certified, signed=False)
+        ids = self._store.erasures()[:ERASURES_A_CALL_MAX]
+        if ids and order is None and self._is_due("trip_erasures", now_ms):
+            body = _json({"trips": ids})
+            return Errand("trip_erasures", "POST", "/v1/trip-erasures", body, lambda value: self._erased(ids, value))
+        return None
+
+    def routine(self, now_ms: int) -> Errand | None:
+        """What is due once a week, one call after the other."""
+        if not self._is_due("check_in", now_ms):
+            return None
+        sweep = self._store.get(_SWEEP)
+        if sweep is not None:
+            return self._compare(json.loads(sweep), now_ms)
+        checked_ms = int(self._store.get(CHECKED) or 0)
+        if not checked_ms:
+            if self._store.settled_ids():
+                self._store.put(CHECKED, str(now_ms))  # the first week begins with the first result
+            return None
+        # A time ahead is absurd: the clock was ahead then.
+        if 0 <= now_ms - checked_ms < CHECK_IN_S * 1000:
+            return None
+        return Errand("check_in", "GET", self._notices_target(), b"", lambda value: self._noticed(value, now_ms))
+
+    def next_due_ms(self, now_ms: int) -> int | None:
+        """When the next errand is due by itself (over: now); None while there is none."""
+        times = []
+        if self._store.get(ERASURE_ORDER) is not None:
+            times.append(self._later_ms("erasure"))
+        elif self._store.erasures():
+            times.append(self._later_ms("trip_erasures"))
+        checked_ms = int(self._store.get(CHECKED) or 0)
+        if checked_ms or self._store.get(_SWEEP):
+            planned_ms = checked_ms + round(CHECK_IN_S * 1000) if not self._store.get(_SWEEP) else now_ms
+            times.append(max(self._later_ms("check_in"), min(planned_ms, now_ms + round(CHECK_IN_S * 1000))))
+        return max(now_ms, min(times)) if times else None
+
+    def check_in_now(self) -> None:
+        """Do not wait for the week to be over."""
+        self._store.put(CHECKED, "1")
+        self._store.drop("later:check_in")
+
+    def put_off(self, errand: Errand, now_ms: int) -> None:
+        """The server does not take this call: ask again in a day."""
+        self._store.put(f"later:{errand.name}", str(now_ms + round(LATER_S * 1000)))
+
+    # What the answers mean
+
+    def _certified(self, value: Mapping[str, object]) -> None:
+        order = self._store.get(ERASURE_ORDER)
+        if order is not None:
+            self._remote.open_certificate(order, str(field_of(value, "certificate")))
+            self._store.drop(ERASURE_ORDER)
+            self._tell(Erased(certified=True))
+
+    def _erased(self, asked: Sequence[str], value: Mapping[str, object]) -> None:
+        told = set(_texts(field_of(value, "erased")))
+        if not told.intersection(asked):
+            raise Unreachable("the answer erases nothing of what was asked")
+        self._store.confirm_erasures([one for one in asked if one in told])
+
+    def _notices_target(self) -> str:
+        return f"/v1/notices?after={int(self._store.get(CURSOR) or 0)}"
+
+    def _noticed(self, value: Mapping[str, object], now_ms: int) -> None:
+        """Decisions since: the records that they name are asked about at once. Then the comparison begins."""
+        notices = [item for item in _list(field_of(value, "notices")) if isinstance(item, dict)]
+        self._store.ask_again_now([str(item["trip"]) for item in notices if item.get("trip")], now_ms)
+        numbers = [item["number"] for item in notices if isinstance(item.get("number"), int)]
+        if numbers:
+            self._store.put(CURSOR, str(max(numbers)))
+        if not (value.get("next") and numbers):
+            self._store.put(_SWEEP, json.dumps({"from": None}))
+
+    def _compare(self, sweep: dict[str, object], now_ms: int) -> Errand:
+        """First by month and digest; where those differ, id by id, in pieces."""
+        start = sweep["from"]
+        if not isinstance(start, int):
+            return Errand("check_in", "GET", "/v1/sync-state", b"", lambda value: self._months(value, now_ms))
+        ids = self._store.settled_ids()[start : start + IDS_A_CALL_MAX]
+        body = _json({"trips": ids})
+        return Errand(
+            "check_in", "POST", "/v1/sync-state", body, lambda value: self._missing(ids, sweep, value, now_ms)
+        )
+
+    def _months(self, value: Mapping[str, object], now_ms: int) -> None:
+        found = cast("Mapping[str, Mapping[str, object]]", field_of(value, "months"))
+        theirs = {str(month): str(field_of(state, "digest")) for month, state in found.items()}
+        ours = {month: ids_digest(ids) for month, ids in self._store.settled_months().items()}
+        verified = json.loads(self._store.get(_MONTHS) or "{}")
+        differ = [
+            month for month in {*theirs, *ours} if theirs.get(month) not in (ours.get(month), verified.get(month))
+        ]
+        if differ:
+            self._store.put(_SWEEP, json.dumps({"from": 0, "months": theirs}))
+        else:
+            self._finish(now_ms)
+
+    def _missing(
+        self, asked: Sequence[str], sweep: Mapping[str, object], value: Mapping[str, object], now_ms: int
+    ) -> None:
+        lost = set(_texts(field_of(value, "missing"))).intersection(asked)
+        if lost:
+            # It was set back to a time before these. What it was told to erase since, it has forgotten too.
+            self._store.requeue(sorted(lost))
+            self._store.repeat_erasures()
+        if len(asked) < IDS_A_CALL_MAX:
+            self._store.put(_MONTHS, json.dumps(sweep["months"]))
+            self._finish(now_ms)
+        else:
+            start = cast("int", sweep["from"]) + len(asked) - len(lost)
+            self._store.put(_SWEEP, json.dumps({**sweep, "from": start}))
+
+    def _finish(self, now_ms: int) -> None:
+        self._store.drop(_SWEEP)
+        self._store.put(CHECKED, str(now_ms))
+
+    def _is_due(self, name: str, now_ms: int) -> bool:
+        later_ms = self._later_ms(name)
+        return later_ms <= now_ms or later_ms > now_ms + LATER_S * 1000
+
+    def _later_ms(self, name: str) -> int:
+        return int(self._store.get(f"later:{name}") or 0)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise Unreachable("the answer is not of this protocol")
+    return cast("list[object]", value)
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in _list(value)]

@@ -1,0 +1,66 @@
+"""When to try again, and with how much: a pure machine and what it keeps. Begin with `machine.step`."""
+
+from greentrip.retry.after import RETRY_AFTER_S_MAX, retry_after_s
+from greentrip.retry.answers import Verdict, classify
+from greentrip.retry.events import (
+    Action,
+    Answered,
+    Asked,
+    Enrolled,
+    Event,
+    Network,
+    NoAnswer,
+    Read,
+    Send,
+    Served,
+    SetAside,
+    Untrusted,
+    Wait,
+)
+from greentrip.retry.machine import (
+    BASE_S,
+    CAP_S,
+    NO_RESULT,
+    PAUSE_GAP_S,
+    RATE_LIMITED_S_MIN,
+    TRIGGER_GAP_S,
+    WAIT_S_MIN,
+    next_try_ms,
+    step,
+)
+from greentrip.retry.state import ASIDE_MAX, DETAIL_CHARS_MAX, PAUSE_S, ROWS_CAP_S, RetryState, state_from_json
+
+__all__ = [
+    "ASIDE_MAX",
+    "BASE_S",
+    "CAP_S",
+    "DETAIL_CHARS_MAX",
+    "NO_RESULT",
+    "PAUSE_GAP_S",
+    "PAUSE_S",
+    "RATE_LIMITED_S_MIN",
+    "RETRY_AFTER_S_MAX",
+    "ROWS_CAP_S",
+    "TRIGGER_GAP_S",
+    "WAIT_S_MIN",
+    "Action",
+    "Answered",
+    "Asked",
+    "Enrolled",
+    "Event",
+    "Network",
+    "NoAnswer",
+    "Read",
+    "RetryState",
+    "Send",
+    "Served",
+    "SetAside",
+    "Untrusted",
+    "Verdict",
+    "Wait",
+    "classify",
+    "next_try_ms",
+    "retry_after_s",
+    "state_from_json",
+    "step",
+]

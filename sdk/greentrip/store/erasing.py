@@ -1,0 +1,85 @@
+"""What the person takes back: one trip, all that was not sent, everything. No bytes of it are left behind."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from greentrip.store.facts import OPTED_OUT, count, keep
+from greentrip.store.journal import clear_trip
+from greentrip.store.queue import Queue, forget_receipt
+from greentrip.store.trips import Trips, no_such_trip
+
+ERASURE_ORDER = "erasure_order"
+"""The fact that holds the signed order to erase the account, until its certificate is here."""
+_KEPT_FOR_THE_ORDER = ("key_list", "clock_offset_s", OPTED_OUT)
+
+
+class Erasing(Trips, Queue):
+    """Erases, and remembers which ids the server still has to be told."""
+
+    def erase_trip(self, trip_id: str, now_ms: int) -> None:
+        """Erase one finished trip with its record, evidence and receipt. Raises `InvalidInput` when it is not here."""
+        with self._write() as db:
+            if not db.execute("SELECT count(*) FROM trip WHERE id = ?", (trip_id,)).fetchone()[0]:
+                raise no_such_trip(trip_id)
+            _erase(db, trip_id, now_ms)
+        self.scrub()
+
+    def opt_out(self, now_ms: int, *, erase_pending: bool) -> int:
+        """Nothing is recorded or leased from here on; `erase_pending` also erases what no result names yet, and the
+        trip in progress. Returns how many records were erased."""
+        with self._write() as db:
+            keep(db, OPTED_OUT, str(now_ms))
+            unsettled: list[str] = []
+            if erase_pending:
+                clear_trip(db)
+                states = "('asked', 'pending', 'leased', 'set_aside', 'unsupported')"
+                unsettled = [row[0] for row in db.execute(f"SELECT id FROM queue WHERE state IN {states}")]
+            for trip_id in unsettled:
+                _erase(db, trip_id, now_ms)
+        if erase_pending:
+            self.scrub()
+        return len(unsettled)
+
+    def erase_all(self, order: str | None) -> None:
+        """Erase everything but the signed order, which stays until its certificate arrives."""
+        with self._write() as db:
+            clear_trip(db)
+            for table in ("queue", "likeness", "trip", "receipt", "tally", "erasure", "sync_note"):
+                db.execute(f"DELETE FROM {table}")
+            marks = ", ".join("?" * len(_KEPT_FOR_THE_ORDER))
+            db.execute(f"DELETE FROM meta WHERE name NOT IN ({marks})", _KEPT_FOR_THE_ORDER)
+            if order is not None:
+                keep(db, ERASURE_ORDER, order)
+        self.scrub(whole=True)
+
+    def erasures(self) -> list[str]:
+        """The ids that the server still has to be told to erase, oldest first."""
+        return [row[0] for row in self._read("SELECT trip FROM erasure WHERE NOT done ORDER BY asked_ms, trip")]
+
+    def confirm_erasures(self, ids: Collection[str]) -> None:
+        """The server has signed that these are erased. Their ids stay: they mean nothing to anybody else."""
+        with self._write() as db:
+            db.executemany("UPDATE erasure SET done = 1 WHERE trip = ?", [(one,) for one in ids])
+
+    def repeat_erasures(self) -> int:
+        """Tell the server again: one that was restored from a backup does not know of them. Returns how many."""
+        with self._write() as db:
+            return db.execute("UPDATE erasure SET done = 0 WHERE done").rowcount
+
+
+def _erase(db: sqlite3.Connection, trip_id: str, now_ms: int) -> None:
+    row = db.execute("SELECT sent, receipt FROM queue WHERE id = ?", (trip_id,)).fetchone()
+    db.execute("DELETE FROM queue WHERE id = ?", (trip_id,))
+    db.execute("DELETE FROM likeness WHERE trip = ?", (trip_id,))
+    db.execute("DELETE FROM trip WHERE id = ?", (trip_id,))
+    if row is None:
+        db.execute("UPDATE tally SET count = count - 1 WHERE reason = 'local'")
+        count(db, "erased_local")
+        return
+    count(db, "erased")
+    sent, receipt = row
+    forget_receipt(db, receipt)
+    if sent:  # it may have arrived, whatever we heard of it
+        db.execute("INSERT OR IGNORE INTO erasure (trip, asked_ms) VALUES (?, ?)", (trip_id, now_ms))

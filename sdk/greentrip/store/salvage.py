@@ -1,0 +1,105 @@
+"""A damaged file is set aside, never deleted; and what can still be read of it goes into the clean one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from greentrip.recorder import START
+from greentrip.wire import sha256_hex
+
+_ENDS = ("", "-wal", "-shm")
+# In an order that keeps what refers after what is referred to; with the columns that name a row.
+_TABLES = (
+    ("meta", "name"),
+    ("trip", "id"),
+    ("receipt", "id"),
+    ("queue", "seq"),
+    ("erasure", "trip"),
+    ("tally", "reason"),
+)
+
+Row = dict[str, Any]
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a damaged file, with its write-ahead log, to `<name>.corrupt-<time>`. Returns its new path."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    for end in reversed(_ENDS):
+        # Another process may have been faster.
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
+    return aside
+
+
+def salvage(damaged: Path, db: sqlite3.Connection) -> None:
+    """Copy into `db`, inside its transaction, every row of a damaged file that can be read and is whole."""
+    try:
+        old = sqlite3.connect(damaged, isolation_level=None)
+    except sqlite3.Error:
+        return
+    with closing(old):
+        for table, key in _TABLES:
+            wanted = {str(column[1]) for column in db.execute(f"PRAGMA table_info({table})")}
+            for row in _rows_of(old, table, key):
+                if table == "queue":
+                    _queue_row(db, row)
+                _insert(db, table, {name: value for name, value in row.items() if name in wanted})
+        _trip_in_progress(old, db)
+    # Damage may have taken counters and rows alike: what was recorded is what is here, or was erased.
+    db.execute(
+        "INSERT OR REPLACE INTO tally SELECT 'recorded', (SELECT count(*) FROM queue)"
+        " + coalesce((SELECT count FROM tally WHERE reason = 'erased'), 0)"
+    )
+    db.execute("INSERT OR REPLACE INTO tally SELECT 'local', count(*) FROM trip WHERE id NOT IN (SELECT id FROM queue)")
+
+
+def _queue_row(db: sqlite3.Connection, row: Row) -> None:
+    """Mend what a row refers to: a record counts by its bytes, whatever else was lost."""
+    line = row.get("line")
+    if row.get("state") == "leased":
+        row["state"], row["lease"] = row.get("prior") or "pending", None
+    if not isinstance(line, bytes) or sha256_hex(line) != row.get("sha256"):
+        row["state"] = "damaged"
+    db.execute(
+        "INSERT OR IGNORE INTO trip (id, recorded_ms, summary, salts, levels) VALUES (?, 0, '', x'', x'')",
+        (row.get("id"),),
+    )
+    if not db.execute("SELECT count(*) FROM receipt WHERE id = ?", (row.get("receipt"),)).fetchone()[0]:
+        row["receipt"] = None
+
+
+def _trip_in_progress(old: sqlite3.Connection, db: sqlite3.Connection) -> None:
+    events = list(_rows_of(old, "event", "seq"))
+    if not events or min(events, key=lambda row: row["seq"]).get("kind") != START:
+        return  # without its start it cannot go on
+    for event in events:
+        _insert(db, "event", event)
+    for fix in _rows_of(old, "fix", "seq"):
+        _insert(db, "fix", fix)
+
+
+def _rows_of(old: sqlite3.Connection, table: str, key: str) -> Iterator[Row]:
+    """The rows that can be read: from the first up to the damage, and from the last down to it."""
+    seen: set[object] = set()
+    for order in ("ASC", "DESC"):
+        with suppress(sqlite3.Error):
+            cursor = old.execute(f"SELECT * FROM {table} ORDER BY {key} {order}")
+            names = [column[0] for column in cursor.description]
+            for values in cursor:
+                row = dict(zip(names, values, strict=True))
+                if row[key] not in seen:
+                    seen.add(row[key])
+                    yield row
+
+
+def _insert(db: sqlite3.Connection, table: str, row: Row) -> None:
+    marks = ", ".join("?" * len(row))
+    # A row that breaks a rule of its table is damaged, and costs its neighbours nothing.
+    with suppress(sqlite3.IntegrityError, sqlite3.InterfaceError):
+        db.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))

@@ -1,0 +1,104 @@
+"""What must be true once the faults have stopped and everything has drained. Pure: it only compares.
+
+Accepted on the server = recorded on the phones - erased - refused with a reason; no record counted twice; every balance
+equals the sum of its accepted records; nothing waits; phone and server say the same of each record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from greentrip.states import State
+from greentrip.testing.simulator.backend import ServerAccount, ServerTrip
+from greentrip.testing.simulator.told import Member, Record, Wish
+from greentrip.views import Stats, TripView
+
+SETTLED = frozenset({State.ACCEPTED, State.HELD, State.REJECTED})
+"""How a record may end that nobody erased: the server has it, and says why where it does not count."""
+COUNTS = State.ACCEPTED
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one phone shows in the end, and whose."""
+
+    phone: str
+    member: Member
+    trips: Mapping[str, TripView]
+    stats: Stats
+
+
+def violations(phones: Iterable[Shown], accounts: Mapping[str, ServerAccount]) -> list[str]:
+    """Every promise that was broken, in a sentence that names the record."""
+    shown = list(phones)
+    recorded: dict[str, set[str]] = {}
+    found: list[str] = []
+    for one in shown:
+        name = one.member.account or ""
+        recorded.setdefault(name, set()).update(one.member.records)
+        found += _of_phone(one, accounts.get(name))
+    for account_id, account in accounts.items():
+        found += _of_account(account_id, account, recorded.get(account_id, set()))
+    return found
+
+
+def _of_phone(shown: Shown, account: ServerAccount | None) -> list[str]:
+    if shown.member.records and account is None:
+        return [f"{shown.phone}: the server does not know its account"]
+    there = account.trips if account else {}
+    found = [
+        f"{shown.phone}: {trip_id} {why}"
+        for trip_id, record in shown.member.records.items()
+        if (why := _of_record(record, shown.trips.get(trip_id), there.get(trip_id)))
+    ]
+    strange = set(shown.trips) - set(shown.member.records)
+    found += [f"{shown.phone}: nobody recorded {one}" for one in sorted(strange) if shown.trips[one].record]
+    return found + _of_counts(shown)
+
+
+def _of_record(record: Record, view: TripView | None, trip: ServerTrip | None) -> str:
+    """What is wrong about one record; empty when all is well."""
+    if trip is not None and trip.line is not None and trip.line != record.line:
+        return "is at the server with other bytes than finish() returned"
+    if record.wish is Wish.ERASE:
+        if view is not None:
+            return "was erased and is shown"
+        if trip is not None and (trip.status != State.ERASED or trip.line is not None):
+            return f"was erased and is {trip.status} at the server"
+        return ""
+    if view is None:
+        return "was recorded and is gone from the phone"
+    if record.rotten and view.state is State.DAMAGED:
+        return ""
+    if view.record != record.line:
+        return "has other bytes on the phone than finish() returned"
+    if trip is None:
+        return f"is {view.state} on the phone and not at the server"
+    if view.state not in SETTLED or view.state != trip.status:
+        return f"is {view.state} on the phone and {trip.status} at the server"
+    if view.state is COUNTS and view.official_mg != trip.mg:
+        return f"counts {view.official_mg} mg on the phone and {trip.mg} mg at the server"
+    return ""
+
+
+def _of_counts(shown: Shown) -> list[str]:
+    stats = shown.stats
+    waiting = sum(stats.states.get(state, 0) for state in (State.PENDING, State.LEASED))
+    found = []
+    if waiting or stats.waiting:
+        found.append(f"{shown.phone}: {waiting} records still wait")
+    not_final = (State.HELD, State.UNSUPPORTED, State.SET_ASIDE)
+    parts = stats.local + stats.waiting + stats.asked + sum(stats.exits.values())
+    parts += sum(stats.states.get(state, 0) for state in not_final)
+    if parts != stats.recorded:
+        found.append(f"{shown.phone}: stats() says {stats.recorded} recorded, and its parts are {parts}")
+    return found
+
+
+def _of_account(account_id: str, account: ServerAccount, recorded: set[str]) -> list[str]:
+    found = [f"account {account_id}: {one} was never recorded" for one in sorted(set(account.trips) - recorded)]
+    counted = sum(trip.mg for trip in account.trips.values() if trip.status == COUNTS)
+    if counted != account.balance_mg:
+        found.append(f"account {account_id}: the balance is {account.balance_mg} mg, its accepted records {counted} mg")
+    return found

@@ -1,0 +1,149 @@
+"""The server in its world: it dies at any step of a request, loses its database, sheds load, and comes back."""
+
+from __future__ import annotations
+
+import random
+
+import httpx
+
+from greentrip.testing.simulator.backend import Backend
+from greentrip.testing.simulator.clock import WorldClock
+from greentrip.testing.simulator.profiles import ServerFaults
+from greentrip.testing.simulator.report import Tally
+from greentrip.testing.simulator.trace import Trace
+
+EXCHANGE_S = 0.1
+"""What a request takes when nothing goes wrong."""
+KILL_STEPS_MAX = 60
+"""A planned kill strikes within so many awaits and statements; a request that has fewer goes through."""
+SHED_RETRY_AFTER_S = (5, 30)
+RESTORED_AFTER_S_MIN = 3600.0
+"""A backup is at least so old when somebody needs it."""
+
+
+class Server(httpx.BaseTransport):
+    """One backend, and what befalls it. Every phone's requests end here."""
+
+    def __init__(
+        self, backend: Backend, clock: WorldClock, faults: ServerFaults, dice: random.Random, tally: Tally, trace: Trace
+    ) -> None:
+        self.backend = backend
+        self.faults = faults
+        self.violations: list[str] = []
+        """What the server raised where it should have answered."""
+        self._clock = clock
+        self._dice = dice
+        self._tally = tally
+        self._trace = trace
+        self._dead_until_s: float | None = None
+        self._no_database_until_s: float | None = None
+        self._sheds_until_s = 0.0
+        self._backup_at_s: float | None = None
+        self._steps_left: int | None = None
+        self._died = False
+        backend.interrupt = self._interrupt
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._clock.advance(EXCHANGE_S)
+        self.recover()
+        if self._dead_until_s is not None:
+            raise httpx.ConnectError("the server is down", request=request)
+        if self._clock.at_s < self._sheds_until_s:
+            seconds = self._dice.randint(*SHED_RETRY_AFTER_S)
+            return httpx.Response(503, headers={"Retry-After": str(seconds)}, text="busy")
+        self._died = False
+        self._steps_left = self._dice.randrange(KILL_STEPS_MAX) if self._hit(self.faults.kill) else None
+        try:
+            answer = self.backend.transport.handle_request(request)
+        except httpx.TransportError:
+            if not self._died:
+                raise
+        except Exception as error:
+            self.violations.append(f"the server raised {type(error).__name__} at {request.url.path}")
+            raise httpx.ReadError("the server raised", request=request) from None
+        else:
+            if not self._died:
+                self._trace.note("server", f"{request.method} {request.url.path} -> {answer.status_code}")
+                return answer
+        self._die("server: killed within a request")
+        raise httpx.ReadError("the server died", request=request)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it and its database run."""
+        return self._dead_until_s is None and self._no_database_until_s is None
+
+    def recover(self) -> None:
+        """What is over is over."""
+        now = self._clock.at_s
+        if self._dead_until_s is not None and now >= self._dead_until_s:
+            self._dead_until_s = None
+            self.backend.start()
+            self._trace.note("server", "is up again")
+        if self._no_database_until_s is not None and now >= self._no_database_until_s:
+            self._no_database_until_s = None
+            self.backend.set_database(up=True)
+            self._trace.note("server", "has its database again")
+
+    def suffer(self) -> None:
+        """One step of the world: perhaps something goes wrong."""
+        self.recover()
+        if self._dead_until_s is not None:
+            return
+        if self._hit(self.faults.database_down) and self._no_database_until_s is None:
+            self._no_database_until_s = self._later()
+            self.backend.set_database(up=False)
+            self._count("server: database down")
+        if self._hit(self.faults.overload):
+            self._sheds_until_s = self._later()
+            self._count("server: overload")
+        if self._hit(self.faults.restore):
+            self._restore()
+
+    def back_up(self) -> None:
+        """Keep a copy of everything, to which a restore goes back."""
+        self._backup_at_s = self._clock.at_s
+        self.backend.backup()
+        self._trace.note("server", "was backed up")
+
+    def mend(self) -> None:
+        """The faults stop; what is down comes up."""
+        self.faults = ServerFaults()
+        if self._dead_until_s is not None:
+            self._dead_until_s = self._clock.at_s
+        if self._no_database_until_s is not None:
+            self._no_database_until_s = self._clock.at_s
+        self._sheds_until_s = 0.0
+        self.recover()
+
+    def _restore(self) -> None:
+        if self._backup_at_s is None or self._clock.at_s < self._backup_at_s + RESTORED_AFTER_S_MIN:
+            return
+        self._die("server: restored from a backup")
+        self.backend.restore()
+
+    def _die(self, how: str) -> None:
+        self._steps_left = None
+        self.backend.kill()
+        self._dead_until_s = self._later()
+        self._count(how)
+
+    def _interrupt(self) -> bool:
+        if self._died:
+            return True
+        if self._steps_left is None:
+            return False
+        self._steps_left -= 1
+        self._died = self._steps_left < 0
+        return self._died
+
+    def _hit(self, chance: float) -> bool:
+        return self._dice.random() < chance
+
+    def _later(self) -> float:
+        # Mostly seconds, sometimes hours: a restart, or a night without anybody on duty.
+        return self._clock.at_s + self.faults.down_s_max * self._dice.random() ** 4
+
+    def _count(self, what: str) -> None:
+        self._tally.faults[what] += 1
+        self._trace.note("server", what.partition(": ")[2])
