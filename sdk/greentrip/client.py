@@ -7,8 +7,8 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -43,8 +43,8 @@ CLOSE_TIMEOUT_S = 5.0
 ERASE_TIMEOUT_S = 10.0
 SEND_DELAY_S = 6 * 3600.0
 """By itself the phone sends a trip a random time after it ended, at most this (*policy*): protocol, "A record"."""
-STOP_S = 2.0
-"""What a pass gets to end its statement when the app is suspended."""
+STOP_S = 6.0
+"""What a pass gets to end its statement when the app is suspended: a little more than a lock is waited for."""
 
 
 class GreenTrip(Recording):
@@ -80,7 +80,7 @@ class GreenTrip(Recording):
         slot = slots.current
         super().__init__(Store(slots.path(slot), connection), network, methodology, clock, dice, send_delay_s, tell)
         self._open = True
-        self._worker = Worker(self._pass, self._next_due_ms, clock, tell)
+        self._worker = Worker(self._pass, self._next_due_ms, clock, tell, cut=http.close)
         self._use(slot)
         fork.watch(self)
         self._worker.start(background=background)
@@ -221,18 +221,15 @@ class GreenTrip(Recording):
 
         Raises `InvalidInput` for an account that is not on this phone, `TripRunning` while a trip is in progress.
         """
-        with self._ready():
+        # A call under way is the other account's.
+        with self._nothing_under_way(), self._ready():
             if self._store.events():
                 raise TripRunning
-            self._http.close()  # a call under way was the other account's
-            self._worker.stop(STOP_S)
             slot = self._slots.choose(account_id)
             store = Store(self._slots.path(slot), self._connection)
             self._store.close()
             self._store = store
             self._use(slot)
-            self._http.open()
-            self._worker.start(background=self._background)
 
     def account(self) -> Account:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
@@ -280,10 +277,8 @@ class GreenTrip(Recording):
         """
         if pending not in ("erase", "keep"):
             raise InvalidInput("pending", f"{pending!r} is neither 'erase' nor 'keep'", "应为 erase 或 keep")
-        with self._ready():
+        with self._nothing_under_way(), self._ready():
             self._store.opt_out(self._now_ms(), erase_pending=pending == "erase")
-            self._http.close()
-            self._http.open()
         self._tell(PersonOptedOut())
         self._worker.trigger(Trigger.APP)
 
@@ -315,9 +310,7 @@ class GreenTrip(Recording):
         The order is kept until the server's certificate arrives. Returns whether it did within `timeout` seconds;
         otherwise it is sent again with every pass.
         """
-        with self._ready():
-            self._http.close()
-            self._http.open()
+        with self._nothing_under_way(), self._ready():
             self._membership.erase()
             self._alive = False
         self._tell(Erased(certified=False))
@@ -382,7 +375,10 @@ class GreenTrip(Recording):
     def _pass(self, trigger: Trigger, timeout_s: float) -> SyncReport:
         if self._membership.id is None and self._store.get(ERASURE_ORDER) is None:
             return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
-        return self._sender.run(trigger, timeout_s)
+        try:
+            return self._sender.run(trigger, timeout_s)
+        except Suspended:
+            return SyncReport(stop=Stop.SUSPENDED)
 
     def _next_due_ms(self) -> int | None:
         return self._sender.next_due_ms()
@@ -401,6 +397,20 @@ class GreenTrip(Recording):
     def _recorded(self, trip: TripView) -> None:
         super()._recorded(trip)
         self._worker.trigger(Trigger.RECORD)
+
+    @contextmanager
+    def _nothing_under_way(self) -> Iterator[None]:
+        """No pass runs in the block: what was leased before it is not sent after it.
+
+        Entered without the lock: an observer whom the pass tells something may want it.
+        """
+        self._check_open()
+        self._rest()
+        try:
+            yield
+        finally:
+            self._http.open()
+            self._worker.start(background=self._background)
 
     def _rest(self) -> None:
         """End what runs: the pass under way first learns it, then its call is cut."""

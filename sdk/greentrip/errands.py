@@ -20,6 +20,9 @@ from greentrip.wire import ids_digest
 CHECK_IN_S = 7 * 24 * 3600.0
 """So often the phone asks for decisions, and whether the server still has what it signed for."""
 LATER_S = 24 * 3600.0
+"""After an answer that refuses the call, or is none of this protocol."""
+SOON_S = 3600.0
+"""After an answer that promises better. Longer than any back-off: records go first meanwhile."""
 ERASURES_A_CALL_MAX = 500
 IDS_A_CALL_MAX = 2_000
 CHECKED = "checked_ms"
@@ -79,15 +82,15 @@ class Errands:
             return None
         return Errand("check_in", "GET", self._notices_target(), b"", lambda value: self._noticed(value, now_ms))
 
-    def next_due_ms(self, now_ms: int) -> int | None:
-        """When the next errand is due by itself (over: now); None while there is none."""
+    def next_due_ms(self, now_ms: int, *, signed: bool) -> int | None:
+        """When the next errand is due by itself (over: now); None while none is. `signed`: the phone has a key."""
         times = []
         if self._store.get(ERASURE_ORDER) is not None:
             times.append(self._later_ms("erasure"))
-        elif self._store.erasures():
+        elif signed and self._store.erasures():
             times.append(self._later_ms("trip_erasures"))
         checked_ms = int(self._store.get(CHECKED) or 0)
-        if checked_ms or self._store.get(_SWEEP):
+        if signed and (checked_ms or self._store.get(_SWEEP)):
             planned_ms = checked_ms + round(CHECK_IN_S * 1000) if not self._store.get(_SWEEP) else now_ms
             times.append(max(self._later_ms("check_in"), min(planned_ms, now_ms + round(CHECK_IN_S * 1000))))
         return max(now_ms, min(times)) if times else None
@@ -97,21 +100,21 @@ class Errands:
         self._store.put(CHECKED, "1")
         self._store.drop("later:check_in")
 
-    def put_off(self, errand: Errand, now_ms: int) -> None:
-        """The server does not take this call: ask again in a day."""
-        self._store.put(f"later:{errand.name}", str(now_ms + round(LATER_S * 1000)))
+    def put_off(self, errand: Errand, now_ms: int, pause_s: float = LATER_S) -> None:
+        """The server does not take this call: ask again after a pause, at most `LATER_S`."""
+        self._store.put(f"later:{errand.name}", str(now_ms + round(pause_s * 1000)))
 
     # What the answers mean
 
     def _certified(self, value: Mapping[str, object]) -> None:
         order = self._store.get(ERASURE_ORDER)
         if order is not None:
-            self._remote.open_certificate(order, str(field_of(value, "certificate")))
+            self._remote.open_certificate(order, field_of(value, "certificate", str))
             self._store.drop(ERASURE_ORDER)
             self._tell(Erased(certified=True))
 
     def _erased(self, asked: Sequence[str], value: Mapping[str, object]) -> None:
-        told = set(_texts(field_of(value, "erased")))
+        told = set(map(str, field_of(value, "erased", list)))
         if not told.intersection(asked):
             raise Unreachable("the answer erases nothing of what was asked")
         self._store.confirm_erasures([one for one in asked if one in told])
@@ -121,7 +124,7 @@ class Errands:
 
     def _noticed(self, value: Mapping[str, object], now_ms: int) -> None:
         """Decisions since: the records that they name are asked about at once. Then the comparison begins."""
-        notices = [item for item in _list(field_of(value, "notices")) if isinstance(item, dict)]
+        notices = [item for item in field_of(value, "notices", list) if isinstance(item, dict)]
         self._store.ask_again_now([str(item["trip"]) for item in notices if item.get("trip")], now_ms)
         numbers = [item["number"] for item in notices if isinstance(item.get("number"), int)]
         if numbers:
@@ -141,8 +144,8 @@ class Errands:
         )
 
     def _months(self, value: Mapping[str, object], now_ms: int) -> None:
-        found = cast("Mapping[str, Mapping[str, object]]", field_of(value, "months"))
-        theirs = {str(month): str(field_of(state, "digest")) for month, state in found.items()}
+        months = field_of(value, "months", dict)
+        theirs = {str(month): field_of(state, "digest", str) for month, state in months.items()}
         ours = {month: ids_digest(ids) for month, ids in self._store.settled_months().items()}
         verified = json.loads(self._store.get(_MONTHS) or "{}")
         differ = [
@@ -156,7 +159,7 @@ class Errands:
     def _missing(
         self, asked: Sequence[str], sweep: Mapping[str, object], value: Mapping[str, object], now_ms: int
     ) -> None:
-        lost = set(_texts(field_of(value, "missing"))).intersection(asked)
+        lost = set(map(str, field_of(value, "missing", list))).intersection(asked)
         if lost:
             # It was set back to a time before these. What it was told to erase since, it has forgotten too.
             self._store.requeue(sorted(lost))
@@ -182,13 +185,3 @@ class Errands:
 
 def _json(value: object) -> bytes:
     return json.dumps(value).encode()
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise Unreachable("the answer is not of this protocol")
-    return cast("list[object]", value)
-
-
-def _texts(value: object) -> list[str]:
-    return [str(item) for item in _list(value)]

@@ -6,7 +6,6 @@ import json
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from greentrip import fork
 from greentrip.errors import InvalidInput, Refused, StorageError, Untrusted
@@ -47,7 +46,7 @@ class Membership:
     def request_code(self, phone: str) -> None:
         """Ask the server to send a one-time code to a phone number."""
         answer = self._remote.plain("POST", "/v1/enrolments", json.dumps({"phone": phone}).encode())
-        self._store.put("enrolment", str(field_of(answer, "enrolment")))
+        self._store.put("enrolment", field_of(answer, "enrolment", str))
 
     def enrol(self, code: str, consents: Mapping[str, str], *, replace_account: bool) -> str:
         """Open (or join) the account with the code, and return its id. Idempotent."""
@@ -84,9 +83,9 @@ class Membership:
         """The account's balance by the server, beside the trips that still wait here."""
         answer = self._remote.fetch("GET", "/v1/account")
         return Account(
-            id=str(field_of(answer, "account")),
-            balance_mg=cast("int", field_of(answer, "balance_mg")),
-            trips=cast("dict[str, int]", field_of(answer, "trips")),
+            id=field_of(answer, "account", str),
+            balance_mg=field_of(answer, "balance_mg", int),
+            trips=_counts(field_of(answer, "trips", dict)),
             waiting=len(waiting),
             waiting_mg=sum(trip.reduction_mg for trip in waiting),
         )
@@ -96,11 +95,11 @@ class Membership:
         items = self._pages("/v1/notices", "notices", after)
         return [
             Notice(
-                number=cast("int", field_of(item, "number")),
-                at=str(field_of(item, "at")),
-                kind=str(field_of(item, "kind")),
-                trip=cast("str | None", item.get("trip")),
-                status=cast("str | None", item.get("status")),
+                number=field_of(item, "number", int),
+                at=field_of(item, "at", str),
+                kind=field_of(item, "kind", str),
+                trip=_text(item.get("trip")),
+                status=_text(item.get("status")),
             )
             for item in items
         ]
@@ -114,7 +113,7 @@ class Membership:
         items: list[dict[str, object]] = []
         for _ in range(PAGES_MAX):
             page = self._remote.fetch("GET", f"{target}?after={after}" if after else target)
-            items += cast("list[dict[str, object]]", field_of(page, member))
+            items += [item for item in field_of(page, member, list) if isinstance(item, dict)]
             after = page.get("next")
             if not after:
                 return items
@@ -128,7 +127,7 @@ class Membership:
             "consents": dict(consents),
         }
         answer = self._remote.fetch("POST", "/v1/devices", json.dumps(body).encode())
-        return str(field_of(answer, "account"))
+        return field_of(answer, "account", str)
 
     def _device_signer(self) -> Signer:
         """This phone's key, made at the first need and kept before it is used: a lost answer must find it again."""
@@ -156,11 +155,18 @@ class Membership:
 
 
 def _entry(item: Mapping[str, object]) -> Entry:
-    trip = item.get("trip")
     return Entry(
-        at=str(field_of(item, "at")),
-        kind=str(field_of(item, "kind")),
-        trip=str(trip) if trip is not None else None,
-        mg=cast("int", field_of(item, "mg")),
-        balance_mg=cast("int", field_of(item, "balance_mg")),
+        at=field_of(item, "at", str),
+        kind=field_of(item, "kind", str),
+        trip=_text(item.get("trip")),
+        mg=field_of(item, "mg", int),
+        balance_mg=field_of(item, "balance_mg", int),
     )
+
+
+def _counts(found: Mapping[object, object]) -> dict[str, int]:
+    return {str(key): count for key, count in found.items() if isinstance(count, int)}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

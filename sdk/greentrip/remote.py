@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import TypeVar, cast
 
 from greentrip.clock import Clock
 from greentrip.errors import InvalidInput, NotEnrolled, Refused, Unreachable, Untrusted
@@ -30,6 +30,8 @@ from greentrip.wire import (
 TRIPS_TARGET = "/v1/trips"
 PROBLEM = "application/problem+json"
 CALL_TIMEOUT_S = 20.0
+
+Value = TypeVar("Value")
 
 
 def check_root_key(text: str) -> bytes:
@@ -196,11 +198,12 @@ def read_object(answer: Answer) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
-def field_of(answer: Mapping[str, object], name: str) -> object:
-    """A field that an answer must have. Raises `Unreachable`: without it, it is not an answer of this protocol."""
-    if name not in answer:
-        raise Unreachable(f"the answer has no {name!r}")
-    return answer[name]
+def field_of(answer: object, name: str, kind: type[Value]) -> Value:
+    """A field of this type that an answer must have. Raises `Unreachable`: else it is no answer of this protocol."""
+    value = cast("Mapping[str, object]", answer).get(name) if isinstance(answer, Mapping) else None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise Unreachable(f"the answer has no {name!r} as it should be")
+    return value
 
 
 def line_hashes(body: bytes) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import cast
 
 from greentrip import retry
 from greentrip.clock import Clock
-from greentrip.errands import Errand, Errands
+from greentrip.errands import SOON_S, Errand, Errands
 from greentrip.errors import NotEnrolled, Unreachable, Untrusted
 from greentrip.events import Event, Paused, RecordDamaged, RecordSetAside, RecordSettled
 from greentrip.health import SyncNote
@@ -80,8 +80,9 @@ class Sender:
     def next_due_ms(self) -> int | None:
         """When a pass has something to do by itself (Unix ms by the phone's clock); None while there is nothing."""
         now_ms = self._now_ms()
-        times = [self.errands.next_due_ms(now_ms)]
-        if self._remote.signer is not None:
+        enrolled = self._remote.signer is not None
+        times = [self.errands.next_due_ms(now_ms, signed=enrolled)]
+        if enrolled:
             times.append(self._store.next_due_ms(now_ms))
         due = [at_ms for at_ms in times if at_ms is not None]
         return max(min(due), retry.next_try_ms(self._state(), now_ms)) if due else None
@@ -139,6 +140,9 @@ class Sender:
 
     def _send(self, this: _Pass, lease: str, batch: Sequence[QueuedRecord]) -> Action:
         """Send one batch and settle what came back. Whatever happens, nothing is left under the lease."""
+        if self._stopping() or self._store.get(OPTED_OUT):  # since the lease
+            self._store.release(lease)
+            return self._step(Asked(Trigger.TIMER))
         this.requests += 1
         body = join_lines(record.line for record in batch)
         try:
@@ -205,17 +209,27 @@ class Sender:
                     self._remote.verify(call, ndjson=False)
             else:
                 answer = self._remote.send_plain(errand.method, errand.target, errand.body, time_left_s)
-            if retry.classify(answer.status) is Verdict.READ:
-                errand.done(read_object(answer))
-                return self._step(retry.Served())
         except Unreachable as error:
             return self._step(NoAnswer(str(error)))
         except Untrusted as error:
             return self._step(retry.Untrusted(str(error)))
-        if retry.classify(answer.status, problem_kind(answer)) in (Verdict.RETRY, Verdict.LOGIN):
+        verdict = retry.classify(answer.status, problem_kind(answer))
+        if verdict is Verdict.READ and self._is_done(errand, answer):
+            return self._step(retry.Served())
+        if verdict in (Verdict.RETRY, Verdict.LOGIN):
+            # A server that fails at this call alone must not hold up the records.
+            self.errands.put_off(errand, self._now_ms(), SOON_S)
             return self._step(self._answered(answer, 1))
         self.errands.put_off(errand, self._now_ms())
         return self._step(Asked(Trigger.TIMER))
+
+    def _is_done(self, errand: Errand, answer: Answer) -> bool:
+        """Do what the answer says; False for one that is none of this protocol."""
+        try:
+            errand.done(read_object(answer))
+        except (Unreachable, Untrusted):
+            return False
+        return True
 
     # Small steps
 

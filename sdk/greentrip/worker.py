@@ -35,8 +35,8 @@ LOOK_AGAIN_S = 300.0
 SPARE_S = 0.25
 """Kept of the time of a `sync()`, so that its pass can end by itself: its own report says more."""
 SYNC_S_MAX = 7 * 24 * 3600.0
-EXIT_S_MAX = 0.25
-"""What a pass gets to end its statement when the interpreter exits."""
+EXIT_S_MAX = 0.5
+"""What a pass gets to give its records back when the interpreter exits."""
 
 _STRENGTH = (Trigger.RECORD, Trigger.TIMER, Trigger.NETWORK, Trigger.APP, Trigger.PERSON)
 """Of triggers that fold, the later one counts."""
@@ -75,18 +75,26 @@ class Worker:
 
     The thread is there while it plans by itself or a `sync()` waits, and never otherwise. Every method may be called
     from any thread and from an observer. In a child after a fork nothing runs until its first `trigger` or `sync`. When
-    the interpreter exits, the worker stops.
+    the interpreter exits, the worker stops: its records are given back, and the next run of the app need not wait for
+    the end of a lease.
     """
 
     def __init__(
-        self, run: Run, next_due_ms: Callable[[], int | None], clock: Clock, tell: Callable[[Event], None]
+        self,
+        run: Run,
+        next_due_ms: Callable[[], int | None],
+        clock: Clock,
+        tell: Callable[[Event], None],
+        cut: Callable[[], None] = lambda: None,
     ) -> None:
-        """`run(trigger, timeout_s)` makes one pass. `next_due_ms` is when the plan wants the next one, in Unix
-        milliseconds by `clock`, None when nothing waits. These and `tell` are called without a lock held."""
+        """`run(trigger, timeout_s)` makes one pass; `cut` ends at once whatever that waits for. `next_due_ms` is when
+        the plan wants the next one, in Unix milliseconds by `clock`, None when nothing waits. All of them are called
+        without a lock held."""
         self._run = run
         self._next_due_ms = next_due_ms
         self._clock = clock
         self._tell = tell
+        self._cut = cut
         self._desk = _Desk()
         self._background = False
         self._stopped = False
@@ -162,14 +170,15 @@ class Worker:
     def stop(self, timeout_s: float) -> bool:
         """End the thread, and wake whoever waits with `Stop.SUSPENDED`. Nothing runs until `start`.
 
-        Returns whether the thread has ended in time. The pass under way learns it from `stopping` at once, so it may be
-        cut off meanwhile: `stop(0)`, close the connection, `stop(seconds)`.
+        The pass under way learns it from `stopping`, and what it waits for is cut. Returns whether the thread has ended
+        in time; it may be called again to wait longer.
         """
         with self._desk.changed:
             self._stopped, self._background, self._desk.wanted = True, False, None
             self._desk.calls.clear()
             self._wake()
             thread = self._desk.thread
+        self._cut()
         if thread is None:
             return True
         if thread is threading.current_thread():

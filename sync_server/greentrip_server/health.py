@@ -22,7 +22,7 @@ async def get_live() -> HealthAnswer:
     return HealthAnswer("ok")
 
 
-@get("/ready", summary="The database answers too; else 503", tags=["health"], responses=problems("unavailable"))
+@get("/ready", summary="The database answers too; else 503", tags=["health"], responses=problems())
 async def get_ready(runtime: NamedDependency[Runtime]) -> HealthAnswer:
     await to_thread.run_sync(runtime.database.ping)
     return HealthAnswer("ok")

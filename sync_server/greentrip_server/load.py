@@ -12,7 +12,7 @@ from types import FrameType
 
 from anyio import fail_after
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
 from greentrip.wire import canonical
 from greentrip_server.errors import PROBLEM_MEDIA_TYPE, Problem, timeout, unavailable
@@ -24,10 +24,13 @@ ALWAYS_OPEN = "/health/live"
 """Whoever watches the process must not take a busy one for a dead one."""
 
 
+_DICE = random.SystemRandom()
+
+
 class Gate:
     """Lets at most `in_flight_max` requests in at once, and none after `close()`. It belongs to one event loop."""
 
-    def __init__(self, in_flight_max: int, dice: Callable[[], float] = random.SystemRandom().random) -> None:
+    def __init__(self, in_flight_max: int, dice: Callable[[], float] = _DICE.random) -> None:
         self._in_flight_max = in_flight_max
         self._in_flight = 0
         self._closed = False
@@ -110,7 +113,7 @@ def _in_time(receive: Receive, body_timeout_s: float) -> Receive:
     until = time.monotonic() + body_timeout_s
     complete = False
 
-    async def receive_in_time() -> Message:
+    async def receive_in_time() -> ReceiveMessage:
         nonlocal complete
         if complete:
             return await receive()

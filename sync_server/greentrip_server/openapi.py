@@ -46,9 +46,9 @@ class ProblemAnswer(msgspec.Struct):
 
 
 def problems(*kinds: str) -> Mapping[int, ResponseSpec]:
-    """The `responses` of a call that may end in these kinds of problem, and in a fault of ours."""
+    """The `responses` of a call that may end in these kinds of problem, in a fault of ours, or in "not now"."""
     by_status: dict[int, list[str]] = {}
-    for kind in (*kinds, "internal"):
+    for kind in (*kinds, "internal", "unavailable"):
         by_status.setdefault(KINDS[kind].status, []).append(kind)
     return {
         status: ResponseSpec(

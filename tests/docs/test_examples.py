@@ -144,6 +144,19 @@ def test_build_a_region_pack(folder: Path, shell: Shell):
     assert re.search(r"^ +closed +1 \(大望路\)$", shown, re.MULTILINE)
 
 
+def test_test_your_app(folder: Path, shell: Shell):
+    """The blocks of Python make the file that the page names, and all its tests pass outside the project too."""
+    found = _BLOCK.findall((HOW_TO / "test-your-app.md").read_text(encoding="utf-8"))
+    blocks = [block for language, block in found if language == "python"]
+    (folder / "test_your_app.py").write_text("\n\n".join(blocks), encoding="utf-8")
+    options = "-o asyncio_default_fixture_loop_scope=function -p no:cacheprovider"
+    printed = shell.run(f"python -m pytest -q {options} test_your_app.py")
+    assert re.search(r"^\d+ passed in", printed, re.MULTILINE), printed
+    for language, block in found:
+        if language == "sh":
+            assert "nothing was lost, counted twice or stuck" in shell.run(block)
+
+
 def test_run_a_server(folder: Path, shell: Shell, postgres_server: PostgresServer):
     postgres_server.start()
     database = postgres_server.create_database()

@@ -93,12 +93,15 @@ def _intact(folder: Path) -> None:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def _drains(folder: Path, url: str, server: FakeServer, recorded: list[str]) -> None:
-    """The next run of the app finds all that was recorded, and sends it once."""
+def _drains(folder: Path, url: str, server: FakeServer, recorded: list[str], *, at_once: bool = False) -> None:
+    """The next run of the app finds all that was recorded, and sends it once.
+
+    `at_once`: the one that ended had time to give back what it had leased, so nobody waits for the end of the lease.
+    """
     _intact(folder)
-    ahead = SystemClock()
-    ahead.now = lambda: time.time() + 600  # whatever was leased when the app ended is free by then
-    settings = {"server": url, "root_key": server.root_key, "network": Network.sample(), "clock": ahead}
+    later = SystemClock()
+    later.now = lambda: time.time() + (0 if at_once else 600)
+    settings = {"server": url, "root_key": server.root_key, "network": Network.sample(), "clock": later}
     with GreenTrip.open(folder, **settings) as phone:
         assert {trip.id for trip in phone.trips()} == set(recorded)
         _until(lambda: phone.sync(WAIT_S).left == 0)
@@ -125,7 +128,7 @@ def test_an_app_that_ends_while_it_sends_ends_at_once_and_quietly(
         code, _, err = app.end()
         assert (code, err) == (EXIT_CODE, "")
     held.opened.set()
-    _drains(tmp_path, url, server, app.recorded)
+    _drains(tmp_path, url, server, app.recorded, at_once=True)
 
 
 def test_an_app_that_ends_while_its_phone_rests_ends_quietly(tmp_path: Path, server: FakeServer, url: str):

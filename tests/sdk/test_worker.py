@@ -586,6 +586,23 @@ def test_stop_wakes_who_waits_and_tells_the_pass(worker: Worker, passes: Passes)
     assert not _threads()
 
 
+def test_stop_cuts_what_the_pass_waits_for(passes: Passes, clock: FakeClock):
+    gate = Gate()
+    passes.act = gate
+    told: list[bool] = []
+
+    def cut() -> None:
+        told.append(worker.stopping)
+        gate.opened.set()
+
+    worker = Worker(passes.run, passes.next_due_ms, clock, lambda event: None, cut)
+    with _calling(worker) as reports:
+        assert gate.reached.wait(WAIT_S)
+        assert worker.stop(WAIT_S)
+    assert told == [True], "the pass begins nothing new once it is cut"
+    assert [report.stop for report in reports] == [Stop.SUSPENDED]
+
+
 def test_stopped_it_takes_nothing_until_it_is_started_again(worker: Worker, passes: Passes):
     passes.due_in(-1)
     passes.act = lambda trigger, timeout_s: _done(passes)

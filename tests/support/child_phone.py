@@ -5,11 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from greentrip import GreenTrip, Network, Point
+from support import points
 
+TESTS = Path(__file__).resolve().parent.parent
 STOP_TIMEOUT_S = 30.0
 
 
@@ -20,13 +23,25 @@ class PhoneDied(Exception):
 class ChildPhone:
     """Calls the methods of a `GreenTrip` that lives in another process."""
 
-    def __init__(self, folder: Path, server: str, root_key: str) -> None:
+    def __init__(self, folder: Path, server: str, root_key: str, struck_at: points.Point | None = None) -> None:
+        """`struck_at` is where a signal hits it while it opens."""
+        point = astuple(struck_at) if struck_at else None
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), server, root_key],
+            [sys.executable, "-m", "support.child_phone", folder, server, root_key, json.dumps(point)],
+            cwd=TESTS,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def strike(self, point: points.Point) -> None:
+        """Let a signal hit it when it gets to this point from now on."""
+        self.call("strike", *astuple(point))
 
     def tell(self, do: str, *arguments: Any, **named: Any) -> None:
         """Give an order and do not wait."""
@@ -53,6 +68,10 @@ class ChildPhone:
         self._process.kill()
         self._process.wait()
 
+    def died_of(self) -> int:
+        """The signal that ended it; waits for that."""
+        return -self._process.wait(STOP_TIMEOUT_S)
+
     def end(self) -> None:
         """Let it close its store, then be gone; nothing happens when it is."""
         for pipe in (self._process.stdin, self._process.stdout):
@@ -65,9 +84,11 @@ class ChildPhone:
 
 
 @contextmanager
-def child_phone(folder: Path, server: str, root_key: str) -> Iterator[ChildPhone]:
+def child_phone(
+    folder: Path, server: str, root_key: str, struck_at: points.Point | None = None
+) -> Iterator[ChildPhone]:
     """A phone that is gone at the end of the block."""
-    phone = ChildPhone(folder, server, root_key)
+    phone = ChildPhone(folder, server, root_key, struck_at)
     try:
         yield phone
     finally:
@@ -80,11 +101,16 @@ def _value(value: Any) -> Any:
 
 def main() -> None:
     """Answer until standard input ends."""
-    folder, server, root_key = sys.argv[1:]
-    with GreenTrip.open(folder, server=server, root_key=root_key, network=Network.sample()) as phone:
+    folder, server, root_key, point = sys.argv[1:]
+    fuse = points.Fuse(points.Point(*json.loads(point)) if json.loads(point) else None)
+    settings = {"network": Network.sample(), "connection": fuse.connection, "transport": fuse.transport()}
+    with GreenTrip.open(folder, server=server, root_key=root_key, **settings) as phone:
         for line in sys.stdin:
             do, arguments, named = json.loads(line)
-            found = getattr(phone, do)(*map(_value, arguments), **named)
+            if do == "strike":
+                found = fuse.set(points.Point(*arguments))
+            else:
+                found = getattr(phone, do)(*map(_value, arguments), **named)
             print(json.dumps(getattr(found, "id", str(found))), flush=True)
 
 

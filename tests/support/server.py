@@ -1,15 +1,13 @@
 """The server for tests: in this process on a clock of its own, or as processes of its own; and phones that call it."""
 
-import asyncio
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +20,7 @@ import httpx
 from greentrip import GreenTrip, Network, Point, TripView
 from greentrip.clock import Clock
 from greentrip.signing import Signer, new_seed, signer_of, thumbprint
-from greentrip.testing import FakeClock
+from greentrip.testing import AsgiTransport, FakeClock
 from greentrip.trip import CHINA_TIME
 from greentrip.trust import KeyList, RequestClaims, open_key_list, open_receipt, open_request, sign_request
 from greentrip.wire import (
@@ -83,44 +81,6 @@ class SettableClock:
     def tick(self, **time_passed: float) -> None:
         """Let time pass: `tick(days=1)`."""
         self.at += timedelta(**time_passed)
-
-
-class AppTransport(httpx.BaseTransport):
-    """Calls an ASGI application from synchronous code: no socket, and a fault of the application is an exception."""
-
-    def __init__(self, app: Any) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._transport = httpx.ASGITransport(app)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.read()
-        return self._await(self._answer(request))
-
-    def close(self) -> None:
-        self._await(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        answer = await self._transport.handle_async_request(request)
-        body = httpx.ByteStream(await answer.aread())
-        return httpx.Response(answer.status_code, headers=answer.headers, stream=body)
-
-    def _await(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-class BorrowedTransport(httpx.BaseTransport):
-    """A transport that stays open when one of its users closes."""
-
-    def __init__(self, lender: httpx.BaseTransport) -> None:
-        self._lender = lender
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._lender.handle_request(request)
 
 
 @dataclass
@@ -184,12 +144,8 @@ def served(database_url: str, folder: Path, **settings: object) -> Iterator[Serv
         sender=MemorySender(),
         now=clock,
     )
-    transport = AppTransport(create_app(runtime))
-    try:
+    with AsgiTransport(create_app(runtime), parallel=True) as transport:
         yield Served(runtime, clock, transport)
-    finally:
-        transport.close()
-        runtime.database.close()
 
 
 # A device without an SDK: it signs what it is told to, also what no SDK would
@@ -384,12 +340,18 @@ def environment(database_url: str, folder: Path, **settings: object) -> dict[str
 
 @contextmanager
 def server_process(
-    database_url: str, folder: Path, *, arguments: Sequence[str] = (), name: str = "server", **settings: object
+    database_url: str,
+    folder: Path,
+    *,
+    arguments: Sequence[str] = (),
+    name: str = "server",
+    program: Sequence[str | Path] = (PROGRAM,),
+    **settings: object,
 ) -> Iterator[ServerProcess]:
     """A server on a free port of this machine, ready to answer; ended by its own process id whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     log_file = folder / f"{name}.log"
-    command = [PROGRAM, "run", "--port", "0", "--json", *arguments]
+    command = [*program, "run", "--port", "0", "--json", *arguments]
     with ExitStack() as stack:
         log = stack.enter_context(log_file.open("w"))
         process = stack.enter_context(
@@ -445,7 +407,7 @@ def phone(
     """A phone with the SDK on it, enrolled at a server."""
     if clock is None and isinstance(server, Served):
         clock = FakeClock(server.clock())
-    transport = BorrowedTransport(server.transport) if isinstance(server, Served) else None
+    transport = server.transport if isinstance(server, Served) else None
     with GreenTrip.open(
         folder,
         server=server.url,

@@ -19,11 +19,11 @@ import pytest
 from sqlalchemy import make_url
 
 from greentrip.trust import open_key_list
-from greentrip.wire import base64url, base64url_decode
+from greentrip.wire import base64url, base64url_decode, sha256_hex
 from greentrip_server.checks.rules import RULES
 from greentrip_server.cli import OPEN_DEVELOPMENT, main
 from greentrip_server.runtime import start
-from support.records import METRO_MG, line
+from support.records import METRO_MG, altered, line
 from support.server import PROGRAM, STOP_TIMEOUT_S, day_from_today, environment, server_process
 
 KEY = base64url(b"\7" * 32)
@@ -139,6 +139,25 @@ def test_trips_recheck(cli: Cli, database_url: str, tmp_path: Path, monkeypatch:
 
 
 # keys
+
+
+def test_trips_conflicts(cli: Cli, tmp_path: Path):
+    with server_process(cli.database_url, tmp_path) as server:
+        device = server.device()
+        first = line(day_from_today(-1), 16)
+        others = [altered(first, slot=slot) for slot in (17, 18)]
+        device.post(first, *others, others[0])
+        account, trip = device.account, json.loads(first)["id"]
+    rows = cli("trips", "conflicts", "--json").json
+    assert {row["refused"] for row in rows} == {sha256_hex(other) for other in others}
+    for row in rows:
+        assert set(row) == {"account", "trip", "kept", "refused", "device", "hour"}
+        assert (row["account"], row["trip"], row["kept"]) == (account, trip, sha256_hex(first))
+        assert row["device"] == device.id
+        assert row["hour"].endswith(":00:00Z")
+    assert len(cli("trips", "conflicts", "--json", "--limit", 1).json) == 1
+    assert trip in cli("trips", "conflicts").out
+    assert cli("trips", "conflicts", "--limit", 0).status == 2
 
 
 def test_keys_init_rotate_show(cli: Cli, tmp_path: Path):

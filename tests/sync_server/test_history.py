@@ -1,4 +1,4 @@
-"""Results over all history: whatever was decided of a line stays decided, whoever asks, however late, at any version."""
+"""Results over all history: what was decided of a line stays decided, whoever asks, however late, at any version."""
 
 import itertools
 import json

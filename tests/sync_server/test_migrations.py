@@ -1,17 +1,22 @@
-"""Migrations: they make what the models say, and leave the ledger's triggers in place."""
+"""Migrations: they make what the models say, keep every row, and leave the ledger's triggers in place."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, exc, inspect, text
+from sqlalchemy import CheckConstraint, exc, inspect, select, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
-from greentrip_server.db import Database, insert_new, metadata
+from greentrip_server.checks.outcome import Status
+from greentrip_server.db import Database, _config, insert_new, is_current, metadata, upgrade
+from greentrip_server.enrolment.models import PersonAccount
 from greentrip_server.ledger.models import Posting, Transfer
 from greentrip_server.migrations.tools import PARTITIONS, is_ours, partition_names
+from greentrip_server.sync.models import Trip, TripBytes
 from support.stored import credit_trip, stored_trip
 
 APPEND_ONLY = ("transfer", "posting")
@@ -161,3 +166,86 @@ def test_transfers_are_bound_to_trips_that_exist(database: Database, account_id:
     with pytest.raises(exc.IntegrityError):
         attempt()
     assert Transfer.__tablename__ == "transfer"
+
+
+# From an earlier version
+
+
+@pytest.fixture
+def first(database_url: str) -> Iterator[Database]:
+    """A database of the first version."""
+    made = Database(database_url)
+    with made.engine.connect() as connection:
+        connection.detach()
+        command.upgrade(_config(connection), "0001")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def account(first: Database, now: datetime) -> UUID:
+    """An account of the first version, with a trip of every status that there was."""
+    made = PersonAccount(id=uuid4(), created_at=now)
+    with first.write() as session:
+        session.add(made)
+        session.flush()
+        for status in (Status.ACCEPTED, Status.HELD, Status.REJECTED):
+            trip_id = stored_trip(session, made.id, 7, now, status)
+            session.add(TripBytes(account_id=made.id, trip_id=trip_id, line=status.encode()))
+            if status is Status.ACCEPTED:
+                credit_trip(session, made.id, trip_id, 7, now)
+    return made.id
+
+
+def _everything(database: Database) -> dict[str, list[str]]:
+    tables = [metadata().tables[name] for name in ("person_account", "trip", "trip_bytes", "transfer", "posting")]
+    with database.read() as session:
+        return {table.name: sorted(str(row) for row in session.execute(select(table))) for table in tables}
+
+
+def test_an_upgrade_keeps_every_row_and_what_holds_them(first: Database, account: UUID):
+    before = _everything(first)
+    assert not is_current(first)
+    upgrade(first)
+    assert is_current(first)
+    assert _everything(first) == before
+    test_the_migrations_make_what_the_models_say(first)
+    test_the_checks_are_those_of_the_models(first)
+    test_the_triggers_are_there(first)
+    for table in APPEND_ONLY:
+        test_the_ledger_refuses_changes(first, account, table, "DELETE FROM {}")
+
+    def orphan() -> None:
+        with first.write() as session:
+            session.execute(text("DELETE FROM trip"))
+
+    with pytest.raises(exc.IntegrityError):
+        orphan()
+
+
+def test_an_upgrade_that_finds_a_broken_reference_changes_nothing(first: Database, account: UUID):
+    if first.is_postgresql:
+        pytest.skip("PostgreSQL never lets a reference break")
+    with first.engine.connect() as connection:
+        raw = connection.connection.cursor()
+        raw.execute("PRAGMA foreign_keys = OFF")
+        raw.execute("DELETE FROM trip WHERE status = 'accepted'")
+        connection.detach()
+    with pytest.raises(ValueError, match="refers to a row of trip that is not there"):
+        upgrade(first)
+    assert not is_current(first)
+    with first.read() as session:
+        assert session.execute(text("SELECT count(*) FROM trip")).scalar() == 2
+
+
+def test_only_an_erased_trip_has_lost_what_was_known_of_it(database: Database, account_id: UUID, now: datetime):
+    def spoil(status: Status, **changes: object) -> None:
+        with database.write() as session:
+            trip = session.get(Trip, (account_id, stored_trip(session, account_id, 7, now, status)))
+            for column, value in changes.items():
+                setattr(trip, column, value)
+
+    spoil(Status.ERASED)
+    for status, changes in ((Status.ACCEPTED, {"slot": None}), (Status.ERASED, {"slot": 16})):
+        with pytest.raises(exc.IntegrityError, match="erased_is_blank"):
+            spoil(status, **changes)

@@ -1,5 +1,6 @@
 """Several server processes, one PostgreSQL: what SQLite cannot show. Two at once, killed ones, a database that goes."""
 
+import json
 import threading
 import time
 from collections import Counter
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,11 +21,13 @@ from greentrip import State, Stop
 from greentrip.evidence import Features
 from greentrip.record import RecordLeg
 from greentrip.trip import CHINA_TIME, Method, Mode
+from greentrip.trust import sign_erasure_order
 from greentrip.wire import NDJSON, join_lines
 from greentrip_server.db import Database
 from greentrip_server.ledger.models import Transfer
 from greentrip_server.ledger.service import check
-from greentrip_server.sync.models import Trip
+from greentrip_server.sync.models import Trip, TripBytes
+from greentrip_server.vault.models import Identity
 from support.postgres import PostgresServer
 from support.records import METRO_MG, line, record
 from support.server import (
@@ -155,6 +159,64 @@ def test_the_same_batch_at_once_is_credited_once(pair: Pair):
             assert [result["status"] for result in both] == ["accepted", "accepted"]
             assert sorted(result.get("duplicate", False) for result in both) == [False, True]
     assert left.get("/v1/account")["balance_mg"] == 3 * ROUNDS * METRO_MG
+
+
+def test_an_upload_and_the_erasure_of_the_same_trip_at_once(pair: Pair):
+    """Whoever is first: it is erased in the end, and nothing of it counts."""
+    left = pair.one.device()
+    right = pair.other.see(left)
+    for number in range(1, ROUNDS + 1):
+        gone, kept = line(day_from_today(-number), 10), line(day_from_today(-number), 30)
+        ids = [json.loads(gone)["id"]]
+        results, erased = at_once((left.post, gone, kept), (right.erase, *ids))
+        assert erased == ids
+        assert [result["status"] for result in results] in (["accepted", "accepted"], ["erased", "accepted"])
+        assert right.post(gone)[0]["status"] == "erased"
+    account = left.get("/v1/account")
+    assert (account["balance_mg"], account["trips"]["accepted"]) == (ROUNDS * METRO_MG, ROUNDS)
+    assert pair.count(TripBytes, account_id=UUID(left.account)) == ROUNDS
+    assert [notice["number"] for notice in left.get("/v1/notices")["notices"]] == list(range(1, ROUNDS + 1))
+
+
+def test_the_same_erasure_at_once(pair: Pair):
+    left = pair.one.device()
+    right = pair.other.see(left)
+    for number in range(1, ROUNDS + 1):
+        records = [line(day_from_today(-number), slot) for slot in (10, 20, 30)]
+        left.post(*records)
+        ids = [json.loads(record)["id"] for record in records]
+        assert at_once((left.erase, *ids), (right.erase, *reversed(ids))) == [sorted(ids)] * 2
+    assert left.get("/v1/account")["balance_mg"] == 0
+    assert pair.count(Transfer, account_id=UUID(left.account)) == 2 * 3 * ROUNDS
+
+
+def test_an_account_that_is_erased_while_it_is_used(pair: Pair):
+    for number in range(1, 6):
+        left = pair.one.device()
+        right = pair.other.see(left)
+        third = pair.other.stranger()
+        asked = pair.one.client().post("/v1/enrolments", json={"phone": left.number}).json()["enrolment"]
+        batch = join_lines([line(day_from_today(-number), slot) for slot in (10, 20, 30)])
+        order = sign_erasure_order(left.signer, audience=pair.one.audience, id=str(uuid4()))
+        senders = [partial(server.client().post, json={"order": order}) for server in (pair.one, pair.other)]
+        post, register, erase, again = at_once(
+            (left.call, "POST", "/v1/trips", batch, NDJSON),
+            (third.register, asked, pair.one.code(asked)),
+            *((send, "/v1/erasure") for send in senders),
+        )
+        assert post.status_code in (200, 403)
+        assert erase.json() == again.json()
+        assert right.call("GET", "/v1/account").status_code == 403
+        # The third phone came before the erasure, and ended with the account; or after it, and has a new one; or its
+        # code was gone.
+        assert register.status_code in (201, 403, 422)
+        if register.status_code == 201 and third.account != left.account:
+            assert third.get("/v1/account")["balance_mg"] == 0
+        elif register.status_code == 201:
+            assert third.call("GET", "/v1/account").status_code == 403
+        account = UUID(left.account)
+        assert pair.count(TripBytes, account_id=account) == pair.count(Identity, account_id=account) == 0
+        assert pair.count(Trip, account_id=account) == pair.count(Trip, account_id=account, status="erased")
 
 
 def test_many_people_at_once(pair: Pair):

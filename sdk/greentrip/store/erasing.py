@@ -53,6 +53,8 @@ class Erasing(Trips, Queue):
             if order is not None:
                 keep(db, ERASURE_ORDER, order)
         self.scrub(whole=True)
+        for aside in self.path.parent.glob(f"{self.path.name}.corrupt-*"):
+            aside.unlink(missing_ok=True)  # they hold places too
 
     def erasures(self) -> list[str]:
         """The ids that the server still has to be told to erase, oldest first."""

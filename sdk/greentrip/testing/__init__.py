@@ -11,6 +11,7 @@ from greentrip.testing.clock import FakeClock
 from greentrip.testing.fake_books import FakeAccount, FakeBooks, FakeTrip
 from greentrip.testing.fake_server import FakeServer
 from greentrip.testing.flaky_transport import Exchange, FlakyTransport, NetworkFaults
+from greentrip.testing.loopback import Loopback
 from greentrip.testing.relay import Relay
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FakeTrip",
     "FlakyTransport",
     "Interrupted",
+    "Loopback",
     "NetworkFaults",
     "Relay",
     "portal",

@@ -84,11 +84,12 @@ class FakeServer:
     """A larger body is refused with 413."""
     page_rows_max: int = PAGE_ROWS_MAX
     """Rows on a page of the statement and of the notices."""
-    requests: list[httpx.Request] = field(default_factory=list, init=False)
+    requests: list[httpx.Request] = field(default_factory=list, init=False, repr=False)
     """Everything that arrived, in order."""
-    script: dict[str, deque[Planned]] = field(default_factory=dict, init=False)
+    script: dict[str, deque[Planned]] = field(default_factory=dict, init=False, repr=False)
     """What was planned, by path."""
-    books: FakeBooks = field(default_factory=FakeBooks, init=False)
+    books: FakeBooks = field(default_factory=FakeBooks, init=False, repr=False)
+    """Everything that it would have in a database."""
 
     def __post_init__(self) -> None:
         self._root = signer_of(b"\1" * 32)

@@ -54,7 +54,7 @@ class DeviceAnswer(msgspec.Struct):
     guards=[json_only],
     summary="Send a one-time code to a phone number",
     tags=["enrolment"],
-    responses=problems("malformed", "too_large", "media_type", "invalid", "too_many", "unavailable"),
+    responses=problems("malformed", "timeout", "too_large", "media_type", "invalid", "too_many"),
 )
 async def post_enrolment(
     data: JSONBody[EnrolmentRequest], request: AnyRequest, runtime: NamedDependency[Runtime]
@@ -76,12 +76,12 @@ async def post_enrolment(
         "signature",
         "clock",
         "device_ended",
+        "timeout",
         "too_large",
         "media_type",
         "invalid",
         "code_wrong",
         "code_expired",
-        "unavailable",
     ),
 )
 async def post_device(

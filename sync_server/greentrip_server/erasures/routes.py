@@ -69,7 +69,7 @@ async def post_trip_erasures(
     guards=[json_only],
     summary="Erase the account by an order that its device signed; also for a device that was ended",
     tags=["account"],
-    responses=problems("malformed", "signature", "unknown_device", "too_large", "media_type", "too_many"),
+    responses=problems("malformed", "signature", "unknown_device", "timeout", "too_large", "media_type", "too_many"),
 )
 async def post_erasure(data: JSONBody[ErasureRequest], runtime: NamedDependency[Runtime]) -> ErasureAnswer:
     device_id = _signer(data.order)

@@ -53,7 +53,8 @@ class FlakyDisk:
         self._paths: set[str] = set()
 
     def __call__(self, *arguments: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401 - those of sqlite3.connect
-        made = _Connection(*arguments, **named)
+        # One world has one thread: whoever holds the lock now holds it for as long as anybody waits.
+        made = _Connection(*arguments, **{**named, "timeout": 0.0})
         self._paths.add(str(arguments[0]))
         made.disk = self
         self._connections.append(made)

@@ -100,10 +100,9 @@ def enrol(phone: Phone) -> None:
 
 def restart(phone: Phone) -> None:
     """Close the app and open it again."""
-    for process in list(phone.processes):
-        if phone.act("close the app", lambda app: app.close(timeout=0)) is not None and process in phone.processes:
-            phone.processes.remove(process)
-    phone.app  # noqa: B018 - it opens one
+    phone.close()
+    phone.note("the app was closed")
+    phone.open()
 
 
 def suspend(phone: Phone) -> None:

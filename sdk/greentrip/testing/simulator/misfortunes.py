@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from greentrip.testing.simulator.habits import erase_trip, opt_out, record
+from greentrip.testing.simulator.habits import erase_trip, opt_in, opt_out, record
 from greentrip.testing.simulator.phone import Phone
 
 DAY_S = 86_400.0
@@ -42,6 +42,8 @@ def mend(phone: Phone) -> None:
     """The faults stop. A clock that is wrong may stay so; a process whose death was planned lives."""
     for process in phone.processes:
         process.disk.mend()
+    phone.act("wake", lambda app: app.wake())
+    opt_in(phone)
     if phone.dice.random() < MEND_CHANCE:
         phone.clock.mend()
         phone.note("its clock is set right")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SERVER_URL = "https://greentrip.example"
 CONSENTS = {"location": "2026-03", "sync": "2026-03"}
+REST_S = 60.0
+"""After a pass that sent nothing although one was due: the thread of a real app looks up again after a while, too."""
 CLOCK_OFF_S_MAX = 600.0
 DRIFT_PPM_MAX = 200.0
 OPEN_TRIES_MAX = 20
@@ -50,7 +52,9 @@ class Phone:
         wrong = profile.wrong_clocks
         self.clock = PhoneClock(
             world.clock,
-            offset_s=self.dice.uniform(-1, 1) * CLOCK_OFF_S_MAX * wrong,
+            offset_s=self.dice.uniform(-1, 1) * REST_S = 60.0
+"""After a pass that sent nothing although one was due: the thread of a real app looks up again after a while, too."""
+CLOCK_OFF_S_MAX * wrong,
             drift_ppm=self.dice.uniform(-1, 1) * DRIFT_PPM_MAX * wrong,
         )
         self.network = FlakyTransport(
@@ -65,6 +69,7 @@ class Phone:
         self.processes: list[Process] = []
         self.killed_at: str | None = None
         self._busy = False
+        self._rests_until_s = 0.0
 
     @property
     def member(self) -> Member:
@@ -123,11 +128,14 @@ class Phone:
         process.disk.abandon(alone=not self.processes)
 
     def close(self) -> None:
-        """All processes end in order."""
-        for process in self.processes:
+        """All processes end in order, or die while they do."""
+        for process in list(self.processes):
             with suppress(Killed):
                 process.app.close(timeout=0)
-        self.processes.clear()
+            if process.disk.dead:
+                self.kill(process)
+            else:
+                self.processes.remove(process)
 
     def reread(self) -> None:
         """A person looks at their trips: what was in doubt is told now."""
@@ -173,7 +181,7 @@ class Phone:
                 self.kill(process)
         except GreenTripError as error:
             self.world.tally.errors[type(error).__name__] += 1
-            self.note(f"could not {what}: {type(error).__name__}")
+            self.note(f"could not {what}: {type(error).__name__}, {error}")
         except Exception as error:
             self.world.violate(f"{self.name} could not {what}: the app was given {error!r}")
         return None
@@ -190,11 +198,14 @@ class Phone:
                 continue
             if report is not None and report.requests:
                 self.note(f"sent by itself: {report.stop}, {report.left} left")
+            elif report is not None:
+                self._rests_until_s = self.world.clock.at_s + REST_S
 
     def due_in_s(self) -> float:
         """Seconds of the world until the next background pass; an app that does not run is opened."""
         due_ms = self.app._next_due_ms()
-        return float("inf") if due_ms is None else due_ms / 1000 - self.clock.now()
+        due_in_s = float("inf") if due_ms is None else due_ms / 1000 - self.clock.now()
+        return max(due_in_s, self._rests_until_s - self.world.clock.at_s)
 
     def rot(self) -> None:
         """Flip a bit of a stored record that waits."""
