@@ -62,6 +62,7 @@ from greentrip.events import (
 from greentrip.gaps import gap_text
 from greentrip.methodology import Methodology, Reason, needs
 from greentrip.question import Question
+from greentrip.receipts import Proof, verify_bundle
 from greentrip.recorder import ActiveTrip
 from greentrip.report import Stop, SyncReport, Trigger
 from greentrip.sampling import FixAccuracy, FixRequest, SamplingPhase
@@ -114,6 +115,7 @@ __all__ = [
     "PersonOptedOut",
     "Place",
     "Point",
+    "Proof",
     "Question",
     "QueueFull",
     "Reason",
@@ -160,4 +162,5 @@ __all__ = [
     "to_bd09",
     "to_gcj02",
     "to_wgs84",
+    "verify_bundle",
 ]

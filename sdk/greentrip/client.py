@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import sqlite3
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from greentrip import fork
+from greentrip import fork, threads
 from greentrip.clock import Clock, SystemClock
 from greentrip.diagnose import Settings, diagnose
 from greentrip.distance.rail import Network
@@ -28,9 +27,9 @@ from greentrip.recording import Recording
 from greentrip.remote import Remote, check_root_key
 from greentrip.report import Stop, SyncReport, Trigger
 from greentrip.secrets_store import FileSecrets, SecretStore
-from greentrip.slots import Slots
+from greentrip.slots import Slots, name_of
 from greentrip.states import State
-from greentrip.store import ERASURE_ORDER, OPTED_OUT, MakeConnection, Receipt, Store
+from greentrip.store import OPTED_OUT, MakeConnection, Receipt, Store
 from greentrip.sync import Sender
 from greentrip.views import Account, Entry, Notice, Stats, TripView, stats_of, views_of
 from greentrip.worker import Worker
@@ -119,7 +118,7 @@ class GreenTrip(Recording):
                 "send_delay_s", f"must lie between 0 and {SEND_DELAY_S:.0f} s", f"须在 0 至 {SEND_DELAY_S:.0f} 秒之间"
             )
         folder = Path(folder)
-        name = f"greentrip-{hashlib.sha256(root).hexdigest()[:16]}"
+        name = name_of(root)
         return cls(
             Slots(folder, name),
             Http(server, transport),
@@ -308,15 +307,16 @@ class GreenTrip(Recording):
         """Erase everything: trips, evidence and keys here, at once; the account at the server, by a signed order.
 
         The order is kept until the server's certificate arrives. Returns whether it did within `timeout` seconds;
-        otherwise it is sent again with every pass.
+        otherwise it is sent again with every pass. False as well where this phone had lost its key: then only the
+        server's operator can erase the account.
         """
         with self._nothing_under_way(), self._ready():
-            self._membership.erase()
+            ordered = self._membership.erase()
             self._alive = False
         self._tell(Erased(certified=False))
         self._worker.sync(timeout)
         with self._ready():
-            return self._store.get(ERASURE_ORDER) is None
+            return ordered and not self._store.erasure_orders()
 
     # Life
 
@@ -341,9 +341,8 @@ class GreenTrip(Recording):
         report = self._worker.sync(timeout) if timeout > 0 else self._left()
         self._open = False
         # A file that another process has locked must not hold up the app beyond its time.
-        closing = threading.Thread(target=self._shut, name="greentrip-close", daemon=True)
-        closing.start()
-        closing.join(max(STOP_S, ends_at - time.monotonic()))
+        closed = threads.begin("greentrip-close", self._shut)
+        closed.wait(max(STOP_S, ends_at - time.monotonic()))
         return report
 
     def __enter__(self) -> Self:
@@ -373,7 +372,9 @@ class GreenTrip(Recording):
             self._tell(StoreReplaced(self._store.recovered))
 
     def _pass(self, trigger: Trigger, timeout_s: float) -> SyncReport:
-        if self._membership.id is None and self._store.get(ERASURE_ORDER) is None:
+        self._membership.find_key()
+        self._store.scrub()
+        if self._membership.id is None and not self._store.erasure_orders():
             return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
         try:
             return self._sender.run(trigger, timeout_s)
@@ -390,7 +391,7 @@ class GreenTrip(Recording):
                 record = self._store.trip(trip_id).record if found else None
             except ValueError:
                 raise Untrusted("what this phone kept is damaged") from None
-            if found is None or record is None:
+            if found is None or not record:  # bytes go 400 days after a trip was refused
                 raise Untrusted("there is no receipt for this trip")
             return Bundle.of(record, *found, self._store.get("key_list"))
 
@@ -423,7 +424,7 @@ class GreenTrip(Recording):
         self._store.close()
 
     def _left(self) -> SyncReport:
-        with suppress(StorageError):
+        with suppress(StorageError, Suspended):
             return SyncReport(left=self._store.waiting())
         return SyncReport()
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from greentrip.errors import Unreachable
 from greentrip.events import Erased, Event
 from greentrip.remote import Remote, field_of
-from greentrip.store import ERASURE_ORDER, Store
+from greentrip.store import Store
 from greentrip.wire import ids_digest
 
 CHECK_IN_S = 7 * 24 * 3600.0
@@ -55,10 +56,11 @@ class Errands:
 
     def urgent(self, now_ms: int) -> Errand | None:
         """What the person ordered: to erase."""
-        order = self._store.get(ERASURE_ORDER)
+        order = next(iter(self._store.erasure_orders()), None)
         if order is not None and self._is_due("erasure", now_ms):
             body = _json({"order": order})
-            return Errand("erasure", "POST", "/v1/erasure", body, self._certified, signed=False)
+            certified = partial(self._certified, order)
+            return Errand("erasure", "POST", "/v1/erasure", body, certified, signed=False)
         ids = self._store.erasures()[:ERASURES_A_CALL_MAX]
         if ids and order is None and self._is_due("trip_erasures", now_ms):
             body = _json({"trips": ids})
@@ -72,7 +74,7 @@ class Errands:
         sweep = self._store.get(_SWEEP)
         if sweep is not None:
             return self._compare(json.loads(sweep), now_ms)
-        checked_ms = int(self._store.get(CHECKED) or 0)
+        checked_ms = self._store.number(CHECKED)
         if not checked_ms:
             if self._store.settled_ids():
                 self._store.put(CHECKED, str(now_ms))  # the first week begins with the first result
@@ -85,11 +87,11 @@ class Errands:
     def next_due_ms(self, now_ms: int, *, signed: bool) -> int | None:
         """When the next errand is due by itself (over: now); None while none is. `signed`: the phone has a key."""
         times = []
-        if self._store.get(ERASURE_ORDER) is not None:
+        if self._store.erasure_orders():
             times.append(self._later_ms("erasure"))
         elif signed and self._store.erasures():
             times.append(self._later_ms("trip_erasures"))
-        checked_ms = int(self._store.get(CHECKED) or 0)
+        checked_ms = self._store.number(CHECKED)
         if signed and (checked_ms or self._store.get(_SWEEP)):
             planned_ms = checked_ms + round(CHECK_IN_S * 1000) if not self._store.get(_SWEEP) else now_ms
             times.append(max(self._later_ms("check_in"), min(planned_ms, now_ms + round(CHECK_IN_S * 1000))))
@@ -100,18 +102,16 @@ class Errands:
         self._store.put(CHECKED, "1")
         self._store.drop("later:check_in")
 
-    def put_off(self, errand: Errand, now_ms: int, pause_s: float = LATER_S) -> None:
+    def put_off(self, errand: Errand, now_ms: int, pause_s: float) -> None:
         """The server does not take this call: ask again after a pause, at most `LATER_S`."""
         self._store.put(f"later:{errand.name}", str(now_ms + round(pause_s * 1000)))
 
     # What the answers mean
 
-    def _certified(self, value: Mapping[str, object]) -> None:
-        order = self._store.get(ERASURE_ORDER)
-        if order is not None:
-            self._remote.open_certificate(order, field_of(value, "certificate", str))
-            self._store.drop(ERASURE_ORDER)
-            self._tell(Erased(certified=True))
+    def _certified(self, order: str, value: Mapping[str, object]) -> None:
+        self._remote.open_certificate(order, field_of(value, "certificate", str))
+        self._store.confirm_order(order)
+        self._tell(Erased(certified=True))
 
     def _erased(self, asked: Sequence[str], value: Mapping[str, object]) -> None:
         told = set(map(str, field_of(value, "erased", list)))
@@ -120,7 +120,7 @@ class Errands:
         self._store.confirm_erasures([one for one in asked if one in told])
 
     def _notices_target(self) -> str:
-        return f"/v1/notices?after={int(self._store.get(CURSOR) or 0)}"
+        return f"/v1/notices?after={self._store.number(CURSOR)}"
 
     def _noticed(self, value: Mapping[str, object], now_ms: int) -> None:
         """Decisions since: the records that they name are asked about at once. Then the comparison begins."""
@@ -147,12 +147,11 @@ class Errands:
         months = field_of(value, "months", dict)
         theirs = {str(month): field_of(state, "digest", str) for month, state in months.items()}
         ours = {month: ids_digest(ids) for month, ids in self._store.settled_months().items()}
+        # Another phone's trips make a month differ for good: it is compared again when either side has changed.
+        both = {month: [theirs.get(month), ours.get(month)] for month in {*theirs, *ours}}
         verified = json.loads(self._store.get(_MONTHS) or "{}")
-        differ = [
-            month for month in {*theirs, *ours} if theirs.get(month) not in (ours.get(month), verified.get(month))
-        ]
-        if differ:
-            self._store.put(_SWEEP, json.dumps({"from": 0, "months": theirs}))
+        if any(pair[0] != pair[1] and pair != verified.get(month) for month, pair in both.items()):
+            self._store.put(_SWEEP, json.dumps({"from": 0, "months": both}))
         else:
             self._finish(now_ms)
 
@@ -161,9 +160,7 @@ class Errands:
     ) -> None:
         lost = set(map(str, field_of(value, "missing", list))).intersection(asked)
         if lost:
-            # It was set back to a time before these. What it was told to erase since, it has forgotten too.
-            self._store.requeue(sorted(lost))
-            self._store.repeat_erasures()
+            self._store.requeue(sorted(lost))  # it was set back to a time before these
         if len(asked) < IDS_A_CALL_MAX:
             self._store.put(_MONTHS, json.dumps(sweep["months"]))
             self._finish(now_ms)
@@ -174,13 +171,15 @@ class Errands:
     def _finish(self, now_ms: int) -> None:
         self._store.drop(_SWEEP)
         self._store.put(CHECKED, str(now_ms))
+        # A server that was set back has forgotten what it was told to erase since, and no comparison shows that.
+        self._store.repeat_erasures()
 
     def _is_due(self, name: str, now_ms: int) -> bool:
         later_ms = self._later_ms(name)
         return later_ms <= now_ms or later_ms > now_ms + LATER_S * 1000
 
     def _later_ms(self, name: str) -> int:
-        return int(self._store.get(f"later:{name}") or 0)
+        return self._store.number(f"later:{name}")
 
 
 def _json(value: object) -> bytes:

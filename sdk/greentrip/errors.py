@@ -20,7 +20,7 @@
     │   ├── StorageFull         make room on the disk and call again
     │   ├── StorageCorrupt      close and open() again: the file is set aside, what can be read goes into a new one
     │   ├── StorageNewer        written by a newer greentrip: update the app
-    │   └── QueueFull           the store holds as much as it may: sync() first
+    │   └── QueueFull           the store holds as much as it may: sync() first, or erase trips
     └── ServerError             the server could not be used; nothing is lost
         ├── Unreachable         no answer: call again when there is a network
         ├── Refused             the server said no: see `problem`
@@ -253,10 +253,16 @@ class StorageNewer(StorageError):
 class QueueFull(StorageError):
     """The store holds as much as it may. Nothing was evicted."""
 
-    def __init__(self, limit: int, of_en: str = "trips wait to be sent", of_zh: str = "条待上传的出行") -> None:
+    def __init__(self, limit: int, *, of_bytes: bool = False) -> None:
+        if of_bytes:
+            en, zh = "bytes are stored", "字节的本机数据"
+            then_en, then_zh = "erase trips that are no longer needed", "请删除不再需要的出行"
+        else:
+            en, zh = "trips wait to be sent", "条待上传的出行"
+            then_en, then_zh = "sync() first", "请先同步"
         super().__init__(
-            f"{limit} {of_en}, the most this phone keeps: sync() first; none was dropped",
-            f"已达上限（{limit} {of_zh}）：请先同步；没有任何记录被丢弃",
+            f"{limit} {en}, the most this phone keeps: {then_en}; none was dropped",
+            f"已达上限（{limit} {zh}）：{then_zh}；没有任何记录被丢弃",
         )
 
 

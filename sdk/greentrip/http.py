@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from greentrip import fork
+from greentrip import fork, threads
 from greentrip.errors import InvalidInput, Unreachable
 from greentrip.wire import ANSWER_BYTES_MAX
 
@@ -109,7 +109,7 @@ class Http:
                 line.end(answered)
 
         try:
-            threading.Thread(target=exchange, name="greentrip-http", daemon=True).start()
+            threads.begin("greentrip-http", exchange)
         except RuntimeError as error:  # the interpreter exits, or the system gives no more
             line.end(answered)
             raise Unreachable("no thread to call in") from error

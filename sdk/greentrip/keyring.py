@@ -13,8 +13,8 @@ from greentrip.trust import KeyList, KeyNotValid, ReceiptFacts, open_key_list, s
 
 KEYS_TARGET = "/.well-known/greentrip-keys"
 KEY_LIST_AGE_S_MAX = 7 * 24 * 3600.0
-"""By the server's clock. An older list is fetched again, so that a stolen key is dropped also where only the thief
-answers; when nobody gives the list, the old one goes on: a server that cannot be asked for it must not stop credits."""
+"""An older list is fetched again, so that a stolen key is dropped also where only the thief answers. When nobody gives
+the list, the old one goes on: a server that cannot be asked for it must not stop credits."""
 REFRESH_PAUSE_S = 3600.0
 """An old list is asked for at most so often."""
 
@@ -52,7 +52,7 @@ class KeyRing:
             raise Untrusted(str(error)) from None
         if facts.keys > fresh.seq:
             raise Untrusted("an older key list than the receipt names")
-        self._store.put("key_list_at", str(round(facts.at.timestamp())))
+        self._store.put("key_list_at", f"{round(facts.at.timestamp())} {round(self._clock.now())}")
         return facts
 
     def stored(self) -> KeyList | None:
@@ -64,11 +64,16 @@ class KeyRing:
             return None
 
     def age_s(self, server_now: float) -> float | None:
-        """How long ago the list was fetched, in seconds by the server's clock; None when that is not known."""
+        """How long ago the list was fetched, in seconds; None when that is not known.
+
+        By the server's clock or the phone's, whichever says more: a thief can name any time, and a phone's clock may
+        begin anew with every boot.
+        """
         try:
-            return server_now - int(self._store.get("key_list_at") or "")
+            server_s, phone_s = map(int, (self._store.get("key_list_at") or "").split())
         except ValueError:
             return None
+        return max(abs(server_now - server_s), abs(self._clock.now() - phone_s))
 
     def token(self) -> str | None:
         """The list that is kept, as the root signed it."""
@@ -86,9 +91,9 @@ class KeyRing:
         return facts if facts.keys <= stored.seq else None
 
     def _is_old(self, facts: ReceiptFacts) -> bool:
-        """Whether the list was fetched long ago (or, after a clock jump, absurdly late), and not asked for just now."""
+        """Whether the list was fetched long ago, and not asked for just now."""
         age_s = self.age_s(facts.at.timestamp())
-        if age_s is not None and abs(age_s) <= KEY_LIST_AGE_S_MAX:
+        if age_s is not None and age_s <= KEY_LIST_AGE_S_MAX:
             return False
         return self._refreshed_at is None or self._clock.monotonic() - self._refreshed_at >= REFRESH_PAUSE_S
 

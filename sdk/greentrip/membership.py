@@ -6,14 +6,17 @@ import json
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from greentrip import fork
 from greentrip.errors import InvalidInput, Refused, StorageError, Untrusted
 from greentrip.remote import Remote, field_of
 from greentrip.secrets_store import SecretStore
 from greentrip.signing import KEY_BYTES, Signer, new_seed, signer_of, thumbprint
-from greentrip.store import ERASURE_ORDER, Store
-from greentrip.trust import sign_erasure_order
+from greentrip.signing.jws import BadToken
+from greentrip.store import Store
+from greentrip.store.faults import typed_errors
+from greentrip.trust import sign_erasure_order, signer_id
 from greentrip.views import Account, Entry, Notice, TripView
 from greentrip.wire import base64url
 
@@ -29,9 +32,9 @@ class Membership:
         self._secrets = secrets
         self._key_name = key_name
         self._lock = threading.Lock()
-        if store.get(ERASURE_ORDER) is not None:
-            secrets.erase(key_name)  # the process died between erasing the store and the key
         remote.signer = self._device_key()
+        if remote.signer is not None and self._has_ordered(remote.signer):
+            self._erase_key()  # the process died between erasing the store and the key
         fork.watch(self)
 
     def after_fork(self) -> None:
@@ -68,16 +71,24 @@ class Membership:
         self._store.put("account", account)
         return account
 
-    def erase(self) -> None:
-        """Erase everything here, and keep as the only row a signed order that the server do the same."""
+    def find_key(self) -> None:
+        """Use the key that is kept now: another process of the app may have enrolled, or erased everything."""
         with self._lock:
-            order = None
-            if self._remote.signer is not None and self.id is not None:
+            self._remote.signer = self._device_key()
+
+    def erase(self) -> bool:
+        """Erase everything here, and keep as the only row a signed order that the server do the same.
+
+        Returns False where there is an account, and no key any more to sign the order with.
+        """
+        with self._lock:
+            order, has_account = None, self.id is not None
+            if self._remote.signer is not None and has_account:
                 audience = thumbprint(self._remote.root_key)
                 order = sign_erasure_order(self._remote.signer, audience=audience, id=str(uuid.uuid4()))
             self._store.erase_all(order)
-            self._secrets.erase(self._key_name)
-            self._remote.signer = None
+            self._erase_key()
+            return order is not None or not has_account
 
     def account(self, waiting: Sequence[TripView]) -> Account:
         """The account's balance by the server, beside the trips that still wait here."""
@@ -132,6 +143,8 @@ class Membership:
     def _device_signer(self) -> Signer:
         """This phone's key, made at the first need and kept before it is used: a lost answer must find it again."""
         with self._lock:
+            # Another process of the app may have been first.
+            self._remote.signer = self._device_key()
             return self._remote.signer or self._make_key()
 
     def _new_key(self) -> None:
@@ -140,12 +153,27 @@ class Membership:
 
     def _make_key(self) -> Signer:
         seed = new_seed()
-        self._secrets.save(self._key_name, seed)
+        with typed_errors():
+            self._secrets.save(self._key_name, seed)
         self._remote.signer = signer_of(seed)
         return self._remote.signer
 
+    def _erase_key(self) -> None:
+        self._remote.signer = None
+        with typed_errors():
+            self._secrets.erase(self._key_name)
+
+    def _has_ordered(self, signer: Signer) -> bool:
+        """Whether this key signed an order to erase its account."""
+        for order in self._store.erasure_orders():
+            with suppress(BadToken):
+                if signer_id(order) == thumbprint(signer.public_key):
+                    return True
+        return False
+
     def _device_key(self) -> Signer | None:
-        seed = self._secrets.load(self._key_name)
+        with typed_errors():
+            seed = self._secrets.load(self._key_name)
         if seed is not None and len(seed) != KEY_BYTES:
             raise StorageError(
                 "this phone's key is damaged: remove it and enrol again; trips are kept",

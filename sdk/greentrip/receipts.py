@@ -67,7 +67,7 @@ class Bundle:
             raise Untrusted("no key list is kept")
         try:
             lines = record.decode("ascii"), result.decode("utf-8")
-        except UnicodeDecodeError:
+        except (AttributeError, UnicodeDecodeError):  # also where the file gives a text, or nothing, for bytes
             raise Untrusted("what this phone kept is damaged") from None
         hashes = receipt.request_lines, receipt.answer_lines
         return cls(*lines, receipt.jws, receipt.at, receipt.device, *hashes, key_list)

@@ -185,7 +185,8 @@ class Recording:
     def cancel(self) -> None:
         """Forget the trip in progress."""
         with self._ready():
-            self._running()
+            if not self._store.mark().events:
+                raise NoTrip
             self._store.discard_trip()
             self._alive = False
 
@@ -324,13 +325,14 @@ class Recording:
             measured = replace(measured, flags=measured.flags | {Flag.REPEAT})
         trip = self._delayed(kept(trip_id, measured, self._methodology, self._clock.now(), likenesses, ask=True))
         try:
-            if not self._store.commit_trip(trip, mark):
-                return None
+            row = self._store.commit_trip(trip, mark)
         except StorageError:
             self._store.count_quietly("refused")
             raise
+        if row is None:
+            return None
         self._alive = False
-        return view_of(self._store.trip(trip.id))
+        return view_of(row)
 
     def _measured_again(self, legs: Sequence[Leg], flags: frozenset[Flag]) -> NewTrip:
         measured = measure_trip(legs, self._network, self._methodology, flags)

@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import cast
 
 from greentrip import retry
 from greentrip.clock import Clock
-from greentrip.errands import SOON_S, Errand, Errands
+from greentrip.errands import LATER_S, SOON_S, Errand, Errands
 from greentrip.errors import NotEnrolled, Unreachable, Untrusted
 from greentrip.events import Event, Paused, RecordDamaged, RecordSetAside, RecordSettled
 from greentrip.health import SyncNote
@@ -136,7 +137,9 @@ class Sender:
             raise NotEnrolled
         now_ms, rows_max = self._now_ms(), min(rows_max, BATCH_LINES_MAX)
         until_ms = now_ms + round(LEASE_S * 1000)
-        return self._store.lease(lease, now_ms, until_ms, rows_max, BATCH_BYTES_MAX, on_damaged=self._damaged)
+        take = partial(self._store.lease, lease, now_ms, until_ms, rows_max, BATCH_BYTES_MAX, on_damaged=self._damaged)
+        # Another process may hold them, and it may have been killed.
+        return take() or (take() if self._store.bury_dead() else [])
 
     def _send(self, this: _Pass, lease: str, batch: Sequence[QueuedRecord]) -> Action:
         """Send one batch and settle what came back. Whatever happens, nothing is left under the lease."""
@@ -220,7 +223,9 @@ class Sender:
             # A server that fails at this call alone must not hold up the records.
             self.errands.put_off(errand, self._now_ms(), SOON_S)
             return self._step(self._answered(answer, 1))
-        self.errands.put_off(errand, self._now_ms())
+        # What nobody signed may be a captive portal's.
+        unsure = verdict is Verdict.READ and not errand.signed
+        self.errands.put_off(errand, self._now_ms(), SOON_S if unsure else LATER_S)
         return self._step(Asked(Trigger.TIMER))
 
     def _is_done(self, errand: Errand, answer: Answer) -> bool:
@@ -270,7 +275,7 @@ class Sender:
 
     def _prune(self, at_ms: int) -> None:
         """Once a day, by the server's time: the phone's may be years ahead."""
-        if abs(at_ms - int(self._store.get(_PRUNED) or 0)) >= PRUNE_S * 1000:
+        if abs(at_ms - self._store.number(_PRUNED)) >= PRUNE_S * 1000:
             self._store.prune(at_ms)
             self._store.put(_PRUNED, str(at_ms))
 

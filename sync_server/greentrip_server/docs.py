@@ -82,6 +82,8 @@ def cli_page() -> str:
             _CLI,
             "## greentrip\n",
             f"{greentrip.cli.__doc__ or ''}\n",
+            "[How to prove a receipt](../how-to/prove-a-receipt.md) and [how to support a case]"
+            "(../how-to/support-a-case.md) show some of them at work.\n",
             *map(_verb, _argparse_verbs(greentrip.cli._parser())),
             "## greentrip-pack\n",
             f"{greentrip.packs.cli.__doc__ or ''}\n",
@@ -102,16 +104,20 @@ def _verb(verb: _Verb) -> str:
 
 def _argparse_verbs(parser: argparse.ArgumentParser) -> Iterator[_Verb]:
     (verbs,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    for name, verb in cast("Mapping[str, argparse.ArgumentParser]", verbs.choices).items():
+    for verb in cast("Mapping[str, argparse.ArgumentParser]", verbs.choices).values():
+        if any(isinstance(action, argparse._SubParsersAction) for action in verb._actions):
+            yield from _argparse_verbs(verb)
+            continue
         words = [_argparse_word(action) for action in verb._actions if not isinstance(action, argparse._HelpAction)]
         # As for the other program: what stands by itself first, then options.
         words.sort(key=lambda word: word[0].startswith("-"))
-        yield _Verb(f"{parser.prog} {name}", _sentence(verb.description or ""), words)
+        yield _Verb(verb.prog, _sentence(verb.description or ""), words)
 
 
 def _argparse_word(action: argparse.Action) -> tuple[str, str]:
     if not action.option_strings:
-        return f"{action.metavar}{'...' if action.nargs else ''}", _sentence(action.help or "")
+        word = f"[{action.metavar}]" if action.nargs == "?" else f"{action.metavar}{'...' if action.nargs else ''}"
+        return word, _sentence(action.help or "")
     value = "" if action.nargs == 0 else f" {action.metavar or _choices(action.choices) or action.dest.upper()}"
     needed = " Required." if action.required else ""
     return ", ".join(action.option_strings) + value, _sentence(action.help or "") + needed

@@ -78,7 +78,7 @@ def gated(gate: Gate) -> Callable[[ASGIApp], ASGIApp]:
 
 
 def timed(body_timeout_s: float) -> Callable[[ASGIApp], ASGIApp]:
-    """A middleware: a request's body must be complete so many seconds after its head, or it is answered `timeout`."""
+    """A middleware: a request's body must be complete within so many seconds, or it is answered `timeout`."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,13 +110,16 @@ def _chain(number: signal.Signals, gate: Gate) -> None:
 
 
 def _in_time(receive: Receive, body_timeout_s: float) -> Receive:
-    until = time.monotonic() + body_timeout_s
+    until: float | None = None
     complete = False
 
     async def receive_in_time() -> ReceiveMessage:
-        nonlocal complete
+        nonlocal until, complete
         if complete:
             return await receive()
+        if until is None:
+            # From when it is first asked for: that a database kept the request waiting is not the phone's delay.
+            until = time.monotonic() + body_timeout_s
         try:
             with fail_after(until - time.monotonic()):
                 message = await receive()

@@ -28,7 +28,7 @@ SIGNED_BY_DEVICE: list[dict[str, list[str]]] = [{"device": []}]
 RECEIPT = ResponseHeader(
     name=RECEIPT_HEADER,
     value="",  # tells the document that it is a text
-    description="A compact JWS by the server's online key over {sub, request, digest, at}.",
+    description="A compact JWS by the server's online key over {sub, htm, htu, iat, request, digest, at, keys}.",
     documentation_only=True,
     required=True,
 )

@@ -1,5 +1,6 @@
 """The how-to pages are true: every block of Python and shell on them runs, in order, against a real server."""
 
+import json
 import os
 import re
 import socket
@@ -13,9 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from greentrip import Closed
+from greentrip import Closed, GreenTrip, Network
+from greentrip.testing import FakeClock, FakeServer
 from greentrip_server.demo.cast import server_in
 from support.postgres import PostgresServer
+from support.trips import ride
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -155,6 +158,48 @@ def test_test_your_app(folder: Path, shell: Shell):
     for language, block in found:
         if language == "sh":
             assert "nothing was lost, counted twice or stuck" in shell.run(block)
+
+
+@pytest.fixture
+def phone_folder(folder: Path) -> str:
+    """`phone`: the data of a phone with a settled trip and one that waits. Returns the root key of its server."""
+    clock = FakeClock()
+    server = FakeServer(clock)
+    opened: Any = {"server": "https://greentrip.example", "root_key": server.root_key, "transport": server.transport}
+    with GreenTrip.open(folder / "phone", network=Network.sample(), clock=clock, **opened) as phone:
+        phone.request_code("13800000000")
+        phone.enrol(server.code, {"location": "2026-03", "sync": "2026-03"})
+        for trip in range(2):
+            ride(phone, clock)
+            if not trip:
+                phone.sync()
+    return server.root_key
+
+
+def test_prove_a_receipt(phone_folder: str, shell: Shell, capsys: pytest.CaptureFixture[str]):
+    replaced = {"the-root-key-that-the-server-shows": phone_folder}
+    listed, exported, forged = run_page("prove-a-receipt.md", shell, {}, replaced)
+    assert "1 proven, 0 not" in listed
+    assert "written to receipt.json" in exported
+    assert "1 proven, 0 not" in exported
+    assert "proves nothing" in forged
+    assert forged.endswith("status 1\n")
+    assert re.fullmatch(r"accepted 2517120 2026-\S+\+00:00\n", capsys.readouterr().out)
+
+
+def test_support_a_case(phone_folder: str, shell: Shell, capsys: pytest.CaptureFixture[str]):
+    replaced = {"the-root-key-that-the-server-shows": phone_folder}
+    seen, bundle = run_page("support-a-case.md", shell, {}, replaced)
+    assert re.search(r"^left the queue: accepted +1$", seen, re.MULTILINE)
+    told = json.loads(bundle[bundle.index("{") :])
+    page = (HOW_TO / "support-a-case.md").read_text(encoding="utf-8")
+    for name, value in told.items():
+        assert name == "bundle" or f"`{name}" in page
+        members = value if isinstance(value, dict) and name in ("store", "queue") else {}
+        assert [member for member in members if f"`{member}`" not in page and f"`{name}.{member}`" not in page] == [
+            member for member in members if member.endswith("_bytes")
+        ]
+    assert capsys.readouterr().out == "{'accepted': 1, 'pending': 1} ok\n"
 
 
 def test_run_a_server(folder: Path, shell: Shell, postgres_server: PostgresServer):

@@ -24,6 +24,7 @@ REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 PROTOCOL = (REFERENCE / "protocol.md").read_text(encoding="utf-8")
 RECORD = (REFERENCE / "record.md").read_text(encoding="utf-8")
 ROOT_SEED, DEVICE_SEED, ONLINE_SEED = (bytes(range(start, start + 32)) for start in (0, 32, 64))
+AS_JSON = {"Content-Type": "application/json"}
 SINCE, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 2, 5, tzinfo=UTC)
 
 
@@ -85,6 +86,19 @@ def test_the_worked_example_is_what_happens(server: Served):
     for target in ("/v1/sync-state", "/v1/account", "/v1/account/trips", "/v1/account/statement"):
         (shown,) = _blocks("json", _section(f"GET {target}"))
         assert _shape(device.get(target)) == _shape(json.loads(shown)), target
+    _repair_and_erasures_are_as_shown(server, device)
+
+
+def _repair_and_erasures_are_as_shown(server: Served, device: Device) -> None:
+    for target in ("/v1/sync-state", "/v1/trip-erasures"):
+        value, shown = map(json.loads, _blocks("json", _section(f"POST {target}")))
+        assert device.ask(target, value) == shown, target
+    (shown,) = _blocks("json", _section("GET /v1/notices"))
+    assert device.get("/v1/notices") == json.loads(shown)
+    body, order, answer, certificate = _blocks("json", _section("POST /v1/erasure"))
+    assert server.client.post("/v1/erasure", content=body, headers=AS_JSON).json() == json.loads(answer)
+    for token, payload in ((json.loads(body)["order"], order), (json.loads(answer)["certificate"], certificate)):
+        assert token.split(".")[1] == base64url(payload.encode())
 
 
 def test_enrolment_is_as_shown(server: Served):

@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from greentrip import GreenTrip, Network, State, SystemClock
-from greentrip.testing import FakeServer
-from support.served import served
+from greentrip.testing import FakeServer, Loopback
 
 CHILD = Path(__file__).with_name("exiting_child.py")
 EXIT_CODE = 3
@@ -83,8 +82,8 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def url(server: FakeServer) -> Iterator[str]:
-    with served(server.transport) as at:
-        yield at
+    with Loopback(server.transport) as served:
+        yield served.url
 
 
 def _intact(folder: Path) -> None:

@@ -16,10 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greentrip import Closed, GreenTrip, Network, State, Stop, SystemClock, TripView
-from greentrip.testing import FakeServer, Relay
+from greentrip import Closed, GreenTrip, Network, State, Stop, SystemClock, TripView, fork
+from greentrip.testing import FakeServer, Loopback, Relay
 from greentrip.wire import split_lines
-from support.served import served
 from support.trips import EXAMPLE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -121,7 +120,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     server = FakeServer(SystemClock())
-    with served(server.transport) as url, Relay(int(url.rpartition(":")[2])) as relay:
+    with Loopback(server.transport) as served, Relay(served.port) as relay:
         made = World(server, relay, tmp_path / "phone")
         yield made
         for phone in made.opened:
@@ -218,7 +217,9 @@ def _locks_of(phone: GreenTrip) -> list[threading.Lock]:
     return [phone._lock, phone._worker._desk.changed, phone._http._lock, line._lock, phone._store._lock]
 
 
-def test_a_fork_while_every_lock_is_held_by_another_thread(world: World):
+def test_a_fork_while_every_lock_is_held_by_another_thread(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Also the store's, by a thread that a sick disk does not let go: the fork does not wait for ever."""
+    monkeypatch.setattr(fork, "HOLD_S_MAX", 0.05)
     phone = world.open()
     mine = _ride(phone)
     assert phone.sync(WAIT_S).stop is Stop.DONE
@@ -250,6 +251,46 @@ def test_a_fork_while_every_lock_is_held_by_another_thread(world: World):
     assert phone.sync(WAIT_S).settled == {State.ACCEPTED: 1}
     assert _states(phone)[last.id] is State.ACCEPTED
     assert set(world.posts.values()) == {1}
+
+
+def test_a_fork_waits_for_threads_that_are_inside_sqlite(world: World):
+    """SQLite's own locks are the process's: one that a thread held at the fork would be held for ever in the child."""
+    phone = world.open()
+    _ride(phone)
+    ended = threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            phone.stats()
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(40):
+            forked = Child(lambda self: phone.stats())
+            forked.end()
+    finally:
+        ended.set()
+        for reader in readers:
+            reader.join(WAIT_S)
+
+
+def test_two_threads_may_fork_at_once(world: World):
+    phone = world.open()
+
+    def fork_often() -> None:
+        for _ in range(10):
+            forked = Child(lambda self: phone.stats())
+            forked.end()
+
+    forking = [threading.Thread(target=fork_often) for _ in range(3)]
+    for thread in forking:
+        thread.start()
+    for thread in forking:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+    assert phone.stats().recorded == 0, "and no lock is left held"
 
 
 def test_in_a_child_the_background_begins_with_the_first_trip(world: World):

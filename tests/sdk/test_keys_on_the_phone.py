@@ -351,15 +351,34 @@ def test_a_list_that_was_renewed_is_young_again(enrolled: GreenTrip, server: Fak
         assert _fetched(server) == week
 
 
-def test_age_is_by_the_servers_clock(enrolled: GreenTrip, server: FakeServer, clock: FakeClock):
-    server.ahead_s = -KEY_LIST_AGE_S_MAX  # the phone's clock jumps, the server's does not
-    clock.wall += KEY_LIST_AGE_S_MAX
+def test_a_thief_who_names_an_old_time_cannot_keep_a_list_young(
+    enrolled: GreenTrip, server: FakeServer, clock: FakeClock
+):
+    """What the server's clock shows is what the thief says it shows."""
+    stolen, seq, then = server.online, server.seq, server.now
+    server.rotate(keep_old=False)
+    clock.tick(KEY_LIST_AGE_S_MAX + 3600)
+
+    def as_of_then(request: httpx.Request) -> httpx.Response:
+        results = [server.result(line) for line in split_lines(request.content)]
+        return server.lines(request, results, signer=stolen, keys=seq, at=then)
+
+    server.plan(as_of_then)
     ride(enrolled, clock)
-    assert enrolled.sync().settled == {State.ACCEPTED: 1}
-    assert _fetched(server) == 0
-    server.ahead_s = -3 * KEY_LIST_AGE_S_MAX  # and a server that was far ahead when the list was fetched
-    ride(enrolled, clock)
-    assert enrolled.sync().settled == {State.ACCEPTED: 1}
+    report = enrolled.sync(ONCE_S)
+    assert (report.stop, report.settled, _fetched(server)) == (Stop.UNTRUSTED, {}, 1)
+
+
+@pytest.mark.parametrize(("phone_s", "server_s"), [(1, 0), (-1, 0), (0, 1), (0, -1)])
+def test_a_clock_that_jumps_costs_one_look_at_the_list(
+    enrolled: GreenTrip, server: FakeServer, clock: FakeClock, phone_s: int, server_s: int
+):
+    jump_s = 2 * KEY_LIST_AGE_S_MAX
+    clock.wall += phone_s * jump_s
+    server.ahead_s = (server_s - phone_s) * jump_s
+    for _ in range(2):
+        ride(enrolled, clock)
+        assert enrolled.sync().settled == {State.ACCEPTED: 1}
     assert _fetched(server) == 1
 
 

@@ -414,6 +414,62 @@ def test_a_record_under_way_when_the_server_is_rolled_back_waits(
     assert server.balance_mg == trip.reduction_mg, "once"
 
 
+# A server that was restored from a backup
+
+
+def _enrol(phone: GreenTrip) -> GreenTrip:
+    phone.request_code("13800000000")
+    phone.enrol("123456", {"location": "2026-03", "sync": "2026-03"})
+    return phone
+
+
+def test_what_a_restored_server_lost_is_sent_again_also_a_whole_month(
+    enrolled: GreenTrip, server: FakeServer, clock: FakeClock
+):
+    before = server.backup()
+    trips = [ride(enrolled, clock) for _ in range(3)]
+    enrolled.sync()
+    server.restore(before)
+    assert server.records == {}
+    assert enrolled.repair().stop is Stop.DONE
+    assert {trip.record for trip in trips} == {trip.line for trip in server.records.values()}
+    assert server.balance_mg == sum(trip.reduction_mg for trip in trips)
+
+
+def test_a_backup_of_the_very_state_that_was_compared_last_hides_nothing(
+    open_phone: OpenPhone, enrolled: GreenTrip, server: FakeServer, clock: FakeClock, tmp_path: Path
+):
+    """Of two phones with one account neither has all; what differs for good must not hide what is lost."""
+    other = _enrol(open_phone(tmp_path / "other"))
+    for phone in (enrolled, other):
+        ride(phone, clock)
+        phone.sync()
+    enrolled.repair()
+    before = server.backup()
+    lost = ride(enrolled, clock)
+    enrolled.sync()
+    server.restore(before)
+    assert lost.id not in server.records
+    enrolled.repair()
+    assert lost.id in server.records
+    assert len(server.records) == 3
+
+
+def test_two_phones_of_one_account_do_not_compare_id_by_id_every_week(
+    open_phone: OpenPhone, enrolled: GreenTrip, server: FakeServer, clock: FakeClock, tmp_path: Path
+):
+    other = _enrol(open_phone(tmp_path / "other"))
+    for phone in (enrolled, other):
+        ride(phone, clock)
+        phone.sync()
+    enrolled.repair()
+    server.requests.clear()
+    enrolled.repair()
+    paths = [(request.method, request.url.path) for request in server.requests]
+    assert ("GET", "/v1/sync-state") in paths
+    assert ("POST", "/v1/sync-state") not in paths
+
+
 # A record of years ago
 
 OLD_RECORD = (
@@ -492,9 +548,13 @@ def test_what_an_older_app_recorded_is_never_written_anew(
     (path,) = (tmp_path / "phone").glob("*.sqlite3")
     _first_version(path)
     phone = open_phone()
-    for status in ("held", "unsupported", "held"):
-        server.plan(server.results(status))
+    server.judge = lambda record: State.HELD
+    for answer in (server.results("unsupported"), server.serve, server.results("unsupported"), server.serve):
+        server.plan(answer)
         phone.sync()
         clock.tick(200 * DAY_S)
+    assert _states(phone) == [State.HELD]
+    server.decide(phone.trips()[0].id, State.ACCEPTED)
     assert phone.sync().settled == {State.ACCEPTED: 1}
+    assert len(server.posted) >= 5
     assert set(server.posted) == {OLD_RECORD + b"\n"}

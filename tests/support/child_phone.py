@@ -63,6 +63,10 @@ class ChildPhone:
         self.tell(do, *arguments, **named)
         return self.answer()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL, and nothing of it is left when this returns."""
         self._process.kill()

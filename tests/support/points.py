@@ -6,6 +6,7 @@ The product knows nothing of them: its statements pass a `sqlite3.Connection` of
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ import httpx
 
 T = TypeVar("T")
 BEFORE, AFTER = "before", "after"
+STOP_TIMEOUT_S = 30.0
+POLL_INTERVAL_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class Point:
 def around(step: str, since: str = "") -> list[Point]:
     """The points before and after a step."""
     return [Point(moment, step, since) for moment in (BEFORE, AFTER)]
+
+
+def wait_until_stopped(pid: int) -> None:
+    """Return once SIGSTOP has stopped a child of this process."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is None:
+        assert time.monotonic() < deadline
+        time.sleep(POLL_INTERVAL_S)
 
 
 class Fuse:

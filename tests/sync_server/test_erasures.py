@@ -25,7 +25,7 @@ from greentrip_server.notices.models import Notice
 from greentrip_server.sync import judge
 from greentrip_server.sync.intake import Received, receive
 from greentrip_server.sync.keys import add_online_key
-from greentrip_server.sync.models import BLANKED_WHEN_ERASED, Trip, TripBytes
+from greentrip_server.sync.models import BLANKED_WHEN_ERASED, SyncRequest, Trip, TripBytes
 from greentrip_server.vault.models import Identity
 from support.records import METRO_MG, altered, line, record
 from support.server import NOW, Device, Json, Served, served
@@ -217,7 +217,7 @@ def test_an_erased_account_has_nothing_left_but_hashes(server: Served, device: D
     server.client.post("/v1/enrolments", json={"phone": device.number})
     order = order_of(device, server)
     certificate(server, device, order)
-    assert rows(Identity) == rows(TripBytes) == rows(Notice) == []
+    assert rows(Identity) == rows(TripBytes) == rows(Notice) == rows(SyncRequest) == []
     assert {trip.status for trip in rows(Trip)} == {"erased"}
     assert {row.status for row in rows(DeviceRow)} == {DeviceStatus.ENDED}
     assert all(row.withdrawn_at for row in rows(Consent))

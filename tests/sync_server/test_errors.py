@@ -17,6 +17,7 @@ ALL = [
     errors.consent("sync"),
     errors.device_ended(),
     errors.not_found("trip", "出行"),
+    errors.timeout(5),
     errors.too_large(1000),
     errors.media_type("application/x-ndjson"),
     errors.invalid("phone", "wrong", "不正确", suggestions=["a"]),
@@ -49,6 +50,8 @@ def test_what_single_kinds_carry():
     assert by_kind["clock"].document()["server_time"] == "2026-03-05T08:30:15Z"
     assert by_kind["malformed"].document()["line"] == 3
     assert by_kind["unavailable"].headers() == {"Retry-After": "5"}
+    # What is left of the body may still come.
+    assert by_kind["timeout"].headers() == {"Retry-After": "5", "Connection": "close"}
     assert by_kind["too_many"].document()["retry_after_s"] == 60
     assert by_kind["signature"].headers() == {"WWW-Authenticate": "Greentrip-Signature"}
     assert [problem.kind for problem in ALL if problem.keeps_writes] == ["code_wrong"]

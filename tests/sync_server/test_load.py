@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from greentrip.wire import NDJSON, SIGNATURE_HEADER, join_lines
 from greentrip_server.errors import Problem
 from greentrip_server.limits import RateLimit
 from greentrip_server.load import RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN, Gate
+from support.blocked import in_its_way, wait_until_blocked
 from support.records import line
-from support.server import NOW, new_number, served, server_process
+from support.server import NOW, day_from_today, new_number, served, server_process
 
 # So many at once
 
@@ -63,6 +65,25 @@ def test_more_than_there_is_room_for_are_sent_away_and_lose_nothing(tmp_path: Pa
         assert server.client.get("/health/ready").status_code == 503
         server.runtime.gate.leave()
         assert device.call("POST", "/v1/trips", body, NDJSON).status_code == 200
+
+
+def test_a_real_server_that_has_all_that_it_takes(database_url: str, tmp_path: Path):
+    with (
+        server_process(database_url, tmp_path, requests_in_flight_max=2) as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        device = server.device()
+        batches = [[line(day_from_today(-1), slot)] for slot in (10, 20)]
+        senders = [server.see(device) for _ in batches]
+        with in_its_way(database_url, device.account):
+            sent = [pool.submit(sender.post, *batch) for sender, batch in zip(senders, batches, strict=True)]
+            wait_until_blocked(database_url, len(sent))
+            refused = device.call("GET", "/v1/account")
+            assert (refused.status_code, refused.json()["type"]) == (503, "/problems/unavailable")
+            assert RETRY_AFTER_S_MIN <= int(refused.headers["Retry-After"]) <= RETRY_AFTER_S_MAX
+            assert server.client().get("/health/live").status_code == 200
+        assert [one.result()[0]["status"] for one in sent] == ["accepted", "accepted"]
+        assert device.get("/v1/account")["trips"]["accepted"] == 2
 
 
 def test_a_request_that_ends_badly_leaves_too(tmp_path: Path):

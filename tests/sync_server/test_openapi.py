@@ -33,7 +33,7 @@ CHECKS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
-PUBLIC = {"/v1/enrolments", "/v1/methodologies", "/v1/policies", "/.well-known/greentrip-keys"} | {
+PUBLIC = {"/v1/enrolments", "/v1/erasure", "/v1/methodologies", "/v1/policies", "/.well-known/greentrip-keys"} | {
     "/health/live",
     "/health/ready",
 }
@@ -137,7 +137,7 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-STATUSES = {"accepted", "held", "rejected", "conflict", "unsupported"}
+STATUSES = {"accepted", "held", "rejected", "conflict", "unsupported", "erased", "retry"}
 
 
 @settings(REPEATABLE, max_examples=50)

@@ -1,24 +1,18 @@
 """Going down: what began is committed and answered, nothing new begins; and a killed server's commit is not lost."""
 
 import signal
-import sqlite3
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
+from support.blocked import POLL_INTERVAL_S, WAIT_TIMEOUT_S, in_its_way, wait_until_blocked
 from support.records import METRO_MG, line
-from support.server import STOP_TIMEOUT_S, Device, ServerProcess, day_from_today, server_process
+from support.server import STOP_TIMEOUT_S, ServerProcess, day_from_today, server_process
 
-WAIT_TIMEOUT_S = 20.0
-POLL_INTERVAL_S = 0.02
 TICK_S = 0.05
 
 DIES_AFTER_COMMIT = """\
@@ -29,38 +23,6 @@ routes.signed_lines = lambda *parts: os.kill(os.getpid(), signal.SIGKILL)
 main()
 """
 """A server that is killed after its commit and before its answer."""
-
-
-@contextmanager
-def in_its_way(database_url: str, device: Device) -> Iterator[None]:
-    """Somebody else has the account: a request that needs it stays inside of its transaction until this ends."""
-    address = make_url(database_url)
-    if address.get_backend_name() == "sqlite":
-        with closing(sqlite3.connect(str(address.database), isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            yield
-            other.execute("ROLLBACK")
-        return
-    plain = address.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(plain) as other:
-        other.execute("SELECT id FROM person_account WHERE id = %s FOR UPDATE", [device.account])
-        yield
-        other.rollback()
-
-
-def wait_until_blocked(database_url: str) -> None:
-    """Return once a request waits for a lock. SQLite cannot be asked: there it has a moment for it."""
-    address = make_url(database_url)
-    if address.get_backend_name() == "sqlite":
-        time.sleep(0.5)
-        return
-    question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    plain = address.set(drivername="postgresql").render_as_string(hide_password=False)
-    deadline = time.monotonic() + WAIT_TIMEOUT_S
-    with psycopg.connect(plain, autocommit=True) as looking:
-        while not looking.execute(question).fetchone()[0]:
-            assert time.monotonic() < deadline
-            time.sleep(POLL_INTERVAL_S)
 
 
 def refused(client: httpx.Client) -> bool:
@@ -84,7 +46,7 @@ def test_what_began_is_committed_and_answered(database_url: str, tmp_path: Path,
         waiting = [server.client() for _ in range(4)]
         for client in waiting:  # connections that stay open
             assert client.get("/health/live").status_code == 200
-        with in_its_way(database_url, device):
+        with in_its_way(database_url, device.account):
             sending = pool.submit(device.post, *batch)
             wait_until_blocked(database_url)
             server.process.send_signal(signal.SIGTERM)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 
+from greentrip import GreenTrip
 from greentrip.cli.phone import add_phone, open_phone, print_json, trip_of
 
 TEXT = "erase a trip here and at the server, or everything with the account: no way back"
 _DONE = {
     "en": {
         "trip": "trip {id} is erased here; the server is told with the next sync",
-        "all": "everything is erased here; the order to the server is signed and kept until it is confirmed: see sync",
+        "all": "everything is erased, here and at the server",
+        "ordered": "everything is erased here; the signed order to the server waits until it is confirmed: sync again",
     },
     "zh": {
         "trip": "出行 {id} 已在本机删除；下次同步时通知服务器",
-        "all": "本机数据已全部删除；已签署的删除指令将保留至服务器确认：请运行 sync",
+        "all": "本机与服务器上的数据已全部删除",
+        "ordered": "本机数据已全部删除；已签署的删除指令将保留至服务器确认：请再次同步",
     },
 }
 
@@ -30,17 +33,24 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Erase; no bytes of it are left when it returns."""
-    words = _DONE[options.lang]
     with open_phone(options) as green:
-        if options.all:
-            green.erase()
-            told = {"erased": "all"}
-        else:
-            trip = trip_of(green, options.trip).id
-            green.erase_trip(trip)
-            told = {"erased": trip}
+        return _everything(green, options) if options.all else _one(green, options)
+
+
+def _everything(green: GreenTrip, options: argparse.Namespace) -> int:
+    certified = green.erase()
     if options.json:
-        print_json(told)
+        print_json({"erased": "all", "certified": certified})
     else:
-        print(words["all"] if options.all else words["trip"].format(id=told["erased"]))
+        print(_DONE[options.lang]["all" if certified else "ordered"])
+    return 0
+
+
+def _one(green: GreenTrip, options: argparse.Namespace) -> int:
+    trip = trip_of(green, options.trip).id
+    green.erase_trip(trip)
+    if options.json:
+        print_json({"erased": trip})
+    else:
+        print(_DONE[options.lang]["trip"].format(id=trip))
     return 0

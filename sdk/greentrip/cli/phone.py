@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 from greentrip import GreenTrip, InvalidInput, Network, TripView
+from greentrip.remote import check_root_key
 from greentrip.signing import new_seed, signer_of
+from greentrip.slots import Slots, name_of
 from greentrip.wire import base64url
 
 NOWHERE = "http://127.0.0.1:9"
@@ -48,7 +50,20 @@ def open_phone(options: argparse.Namespace, scratch: Path | None = None) -> Gree
             "使用 --server 或 --folder 时必填（greentrip-server keys show）",
         )
     root_key = options.root_key or base64url(signer_of(new_seed()).public_key)
+    if "server" not in options:
+        _check_there(folder, root_key)
     return GreenTrip.open(folder, server=server or NOWHERE, root_key=root_key, network=_network(options))
+
+
+def _check_there(folder: Path, root_key: str) -> None:
+    """What only looks at a phone must not find an empty one that it has just made."""
+    slots = Slots(folder, name_of(check_root_key(root_key)))
+    if not slots.path(slots.current).exists():
+        raise InvalidInput(
+            "--folder",
+            f"{folder} has no data for this server: check --folder and --root-key",
+            f"{folder} 中没有该服务器的手机数据：请检查 --folder 与 --root-key",
+        )
 
 
 def _network(options: argparse.Namespace) -> Network | None:

@@ -40,6 +40,20 @@ class Store(Erasing, Sessions):
     def __init__(self, path: Path, connection: MakeConnection = sqlite3.Connection) -> None:
         super().__init__(path, connection)
         self.begin_session()
+        self.scrub()
+
+    def suspend(self) -> None:
+        """Let go of the file until `resume`. To end there is no kill: systems end what they suspended."""
+        if not self._suspended:
+            self.end_session()
+        super().suspend()
+
+    def resume(self) -> None:
+        """Open the file again. Raises `StorageError`."""
+        if self._suspended:
+            super().resume()
+            self.begin_session()
+            self.scrub()
 
     def close(self) -> None:
         """Let go of the file."""

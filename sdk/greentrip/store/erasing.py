@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
+from contextlib import suppress
 
-from greentrip.store.facts import OPTED_OUT, count, keep
+from greentrip.errors import StorageError
+from greentrip.store.facts import OPTED_OUT, count, fact, keep
+from greentrip.store.faults import typed_errors
 from greentrip.store.journal import clear_trip
 from greentrip.store.queue import Queue, forget_receipt
+from greentrip.store.salvage import SALVAGED, forget_aside
 from greentrip.store.trips import Trips, no_such_trip
 
 ERASURE_ORDER = "erasure_order"
-"""The fact that holds the signed order to erase the account, until its certificate is here."""
-_KEPT_FOR_THE_ORDER = ("key_list", "clock_offset_s", OPTED_OUT)
+"""The fact that holds the signed orders to erase an account, one a line, each until its certificate is here."""
+_KEPT = (ERASURE_ORDER, "key_list", "clock_offset_s", OPTED_OUT, SALVAGED)
+"""What outlives the erasure of everything: what an order needs, the person's no, and what would bring rows back."""
+_SCRUB = "scrub"
+"""The fact that is there while bytes of what was erased may still lie about."""
+_EVERYTHING = "everything"
+"""Its value after everything was erased: then the file is written anew, too."""
 
 
 class Erasing(Trips, Queue):
@@ -24,6 +33,7 @@ class Erasing(Trips, Queue):
             if not db.execute("SELECT count(*) FROM trip WHERE id = ?", (trip_id,)).fetchone()[0]:
                 raise no_such_trip(trip_id)
             _erase(db, trip_id, now_ms)
+            _scrub_later(db)
         self.scrub()
 
     def opt_out(self, now_ms: int, *, erase_pending: bool) -> int:
@@ -36,10 +46,10 @@ class Erasing(Trips, Queue):
                 clear_trip(db)
                 states = "('asked', 'pending', 'leased', 'set_aside', 'unsupported')"
                 unsettled = [row[0] for row in db.execute(f"SELECT id FROM queue WHERE state IN {states}")]
+                _scrub_later(db)
             for trip_id in unsettled:
                 _erase(db, trip_id, now_ms)
-        if erase_pending:
-            self.scrub()
+        self.scrub()
         return len(unsettled)
 
     def erase_all(self, order: str | None) -> None:
@@ -48,13 +58,43 @@ class Erasing(Trips, Queue):
             clear_trip(db)
             for table in ("queue", "likeness", "trip", "receipt", "tally", "erasure", "sync_note"):
                 db.execute(f"DELETE FROM {table}")
-            marks = ", ".join("?" * len(_KEPT_FOR_THE_ORDER))
-            db.execute(f"DELETE FROM meta WHERE name NOT IN ({marks})", _KEPT_FOR_THE_ORDER)
+            db.execute(f"DELETE FROM meta WHERE name NOT IN ({', '.join('?' * len(_KEPT))})", _KEPT)
             if order is not None:
-                keep(db, ERASURE_ORDER, order)
-        self.scrub(whole=True)
-        for aside in self.path.parent.glob(f"{self.path.name}.corrupt-*"):
-            aside.unlink(missing_ok=True)  # they hold places too
+                # Beside one that waits: who erases, enrols again and erases again has given two.
+                keep(db, ERASURE_ORDER, "\n".join(filter(None, (fact(db, ERASURE_ORDER), order))))
+            keep(db, _SCRUB, _EVERYTHING)
+        self.scrub()
+
+    def scrub(self) -> None:
+        """Leave no bytes of what was erased, neither in the file nor in its log nor in one that was moved aside.
+
+        What stands in the way, such as a full disk or another process that reads, undoes no erasure: it is tried again
+        with the next pass, and when the file is opened.
+        """
+        with self._lock, suppress(StorageError):
+            due = self.get(_SCRUB)
+            if due is None:
+                return
+            with typed_errors():
+                forget_aside(self.path)
+                if due == _EVERYTHING:
+                    self._durable.execute("VACUUM")
+                ((busy, *_),) = self._durable.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if not busy:
+                self.drop(_SCRUB)
+
+    def erasure_orders(self) -> list[str]:
+        """The signed orders to erase an account that wait for their certificate, oldest first."""
+        return (self.get(ERASURE_ORDER) or "").split()
+
+    def confirm_order(self, order: str) -> None:
+        """The server has certified it."""
+        with self._write() as db:
+            left = [one for one in (fact(db, ERASURE_ORDER) or "").split() if one != order]
+            if left:
+                keep(db, ERASURE_ORDER, "\n".join(left))
+            else:
+                db.execute("DELETE FROM meta WHERE name = ?", (ERASURE_ORDER,))
 
     def erasures(self) -> list[str]:
         """The ids that the server still has to be told to erase, oldest first."""
@@ -72,7 +112,8 @@ class Erasing(Trips, Queue):
 
 
 def _erase(db: sqlite3.Connection, trip_id: str, now_ms: int) -> None:
-    row = db.execute("SELECT sent, receipt FROM queue WHERE id = ?", (trip_id,)).fetchone()
+    told = "SELECT sent OR result_line IS NOT NULL, receipt FROM queue WHERE id = ?"
+    row = db.execute(told, (trip_id,)).fetchone()
     db.execute("DELETE FROM queue WHERE id = ?", (trip_id,))
     db.execute("DELETE FROM likeness WHERE trip = ?", (trip_id,))
     db.execute("DELETE FROM trip WHERE id = ?", (trip_id,))
@@ -85,3 +126,8 @@ def _erase(db: sqlite3.Connection, trip_id: str, now_ms: int) -> None:
     forget_receipt(db, receipt)
     if sent:  # it may have arrived, whatever we heard of it
         db.execute("INSERT OR IGNORE INTO erasure (trip, asked_ms) VALUES (?, ?)", (trip_id, now_ms))
+
+
+def _scrub_later(db: sqlite3.Connection) -> None:
+    if fact(db, _SCRUB) is None:
+        keep(db, _SCRUB, "")

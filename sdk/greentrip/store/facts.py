@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import sqlite3
 from contextlib import suppress
 
 from greentrip.errors import StorageError
 from greentrip.store.file import StoreFile
 
+SALT_BYTES = 16
+_SALT = re.compile(f"[0-9a-f]{{{2 * SALT_BYTES}}}")
 OPTED_OUT = "opted_out"
 """The fact that is there while the person has opted out."""
 
@@ -17,7 +21,14 @@ class Facts(StoreFile):
 
     def get(self, name: str) -> str | None:
         """A small fact by name."""
-        return next((value for (value,) in self._read("SELECT value FROM meta WHERE name = ?", (name,))), None)
+        return next((str(value) for (value,) in self._read("SELECT value FROM meta WHERE name = ?", (name,))), None)
+
+    def number(self, name: str) -> int:
+        """A small whole number by name; 0 where there is none, or what is kept is none."""
+        try:
+            return int(self.get(name) or 0)
+        except ValueError:
+            return 0
 
     def put(self, name: str, value: str) -> None:
         """Keep a small fact."""
@@ -32,12 +43,15 @@ class Facts(StoreFile):
     def salt(self) -> str:
         """32 random hex digits of this phone, made at the first need: hashes under it mean nothing elsewhere."""
         with self._write() as db:
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', lower(hex(randomblob(16))))")
-            return str(db.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()[0])
+            salt = fact(db, "salt") or ""
+            if not _SALT.fullmatch(salt):
+                salt = secrets.token_hex(SALT_BYTES)
+                keep(db, "salt", salt)
+            return salt
 
     def tallies(self) -> dict[str, int]:
         """Counters that outlive their rows: recorded, local, cancelled, damaged, refused, erased, killed."""
-        return dict(self._read("SELECT reason, count FROM tally"))
+        return dict(self._read("SELECT reason, count FROM tally WHERE typeof(count) = 'integer'"))
 
     def count_quietly(self, reason: str) -> None:
         """Count something that left no row; when even that cannot be written, the caller's own error says why."""
@@ -48,7 +62,7 @@ class Facts(StoreFile):
 def fact(db: sqlite3.Connection, name: str) -> str | None:
     """A small fact, inside a transaction."""
     row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return row[0] if row else None
+    return str(row[0]) if row else None
 
 
 def keep(db: sqlite3.Connection, name: str, value: str) -> None:

@@ -14,7 +14,7 @@ from greentrip import fork
 from greentrip.errors import StorageCorrupt, StorageError, StorageNewer, Suspended
 from greentrip.store.faults import name_of, typed_errors
 from greentrip.store.migrations import MIGRATIONS
-from greentrip.store.salvage import move_aside, salvage
+from greentrip.store.salvage import ends_with_its_log, move_aside, moved_aside, salvage, text_of, was_salvaged
 
 BUSY_TIMEOUT_MS = 5_000
 BUSY_PAUSE_S = 0.01
@@ -41,44 +41,41 @@ class StoreFile:
         self._make = connection
         self._lock = threading.RLock()
         self._suspended = False
+        self._inherited = False
         with typed_errors():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._open_sound()
         fork.watch(self)
+        fork.guard(self)
 
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
-            self._quick.close()
-            self._durable.close()
+            self._let_go()
 
     def suspend(self) -> None:
         """Let go of the file until `resume`: a system that suspends an app kills it for holding one."""
         with self._lock:
             if not self._suspended:
+                self._let_go()
                 self._suspended = True
-                self.close()
 
     def resume(self) -> None:
-        """Open the file again. Raises `StorageError`."""
+        """Open the file again; what happened to it meanwhile is met as when it was opened. Raises `StorageError`."""
         with self._lock:
             if self._suspended:
-                self._connect()
+                self._open_sound()
                 self._suspended = False
 
+    def fork_guard(self) -> threading.RLock:
+        """Held by whoever is inside SQLite."""
+        return self._lock
+
     def after_fork(self) -> None:
-        """In the child: new connections, a lock that nobody holds."""
+        """In the child: a lock that nobody holds, and new connections with the first use; most children need none."""
         _leaked.extend((self._durable, self._quick))
         self._lock = threading.RLock()
-        if not self._suspended:
-            self._connect()
-
-    def scrub(self, *, whole: bool = False) -> None:
-        """Leave no bytes of what was erased: empty the write-ahead log; `whole` also writes the file anew."""
-        with self._lock, typed_errors():
-            if whole:
-                self._durable.execute("VACUUM")
-            self._durable.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._inherited = not self._suspended
 
     @property
     def size_bytes(self) -> int:
@@ -99,14 +96,14 @@ class StoreFile:
 
     def _read(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         with self._lock, typed_errors():
-            self._check_awake()
+            self._check_usable()
             return self._durable.execute(query, values).fetchall()
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that is on disk at the end of the block, and undone when the block raises."""
         with self._lock, typed_errors():
-            self._check_awake()
+            self._check_usable()
             self._durable.execute("BEGIN IMMEDIATE")
             try:
                 yield self._durable
@@ -121,20 +118,33 @@ class StoreFile:
     def _write_quickly(self) -> Iterator[sqlite3.Connection]:
         """For single statements that need not wait for the disk: they survive the process, not a power cut."""
         with self._lock, typed_errors():
-            self._check_awake()
+            self._check_usable()
+            self._check_in_place()
             yield self._quick
 
-    def _check_awake(self) -> None:
+    def _let_go(self) -> None:
+        if not self._inherited:
+            self._quick.close()
+            self._durable.close()
+
+    def _check_usable(self) -> None:
         if self._suspended:
             raise Suspended
+        if self._inherited:
+            self._connect()
+        if self._durable.in_transaction:  # a disk that failed may have refused the ROLLBACK too
+            self._durable.execute("ROLLBACK")
 
-    def _check_in_place(self) -> None:
-        """A file that was removed under us still takes commits, and nobody would ever find them."""
+    def _is_in_place(self) -> bool:
         try:
             there = self.path.stat()
         except FileNotFoundError:
-            there = None
-        if there is None or (there.st_dev, there.st_ino) != self._place:
+            return False
+        return (there.st_dev, there.st_ino) == self._place
+
+    def _check_in_place(self) -> None:
+        """A file that was removed under us still takes commits, and nobody would ever find them."""
+        if not self._is_in_place():
             raise StorageError(
                 "the store's file was removed or replaced: close and open again",
                 "本地存储文件已被移除或替换：请关闭后重新打开",
@@ -143,15 +153,23 @@ class StoreFile:
     # Opening
 
     def _open_sound(self) -> None:
+        with typed_errors():
+            if not ends_with_its_log(self.path):
+                move_aside(self.path)
         for _ in range(2):
             try:
                 self._connect()
                 self._migrate()
-                return
+                break
             except StorageCorrupt:
-                self.recovered = move_aside(self.path)
-        self._connect()
-        self._migrate()
+                # Another process may have been faster: what is there now need not be what was found damaged.
+                with typed_errors():
+                    if self._is_in_place():
+                        move_aside(self.path)
+        else:
+            self._connect()
+            self._migrate()
+        self._salvage()
 
     def _connect(self) -> None:
         with ExitStack() as opened, typed_errors():
@@ -164,17 +182,19 @@ class StoreFile:
             self._durable = opened.enter_context(closing(_connect(self.path, "FULL", self._make)))
             self._quick = opened.enter_context(closing(_connect(self.path, "NORMAL", self._make)))
             opened.pop_all()  # they stay open, since nothing went wrong
+            self._inherited = False
 
     def _migrate(self) -> None:
         with self._lock, typed_errors(), ExitStack() as failed:
-            failed.callback(self.close)
+            failed.callback(self._let_go)
             version = _scalar(self._durable.execute("PRAGMA user_version").fetchall())
             if version > len(MIGRATIONS):
                 raise StorageNewer(
                     f"{self.path.name} is of a newer greentrip (schema {version}): update the app; nothing was changed",
                     f"{self.path.name} 由更新版本写入（结构 {version}）：请升级应用；数据未作改动",
                 )
-            if self._durable.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            # The whole check, also of the indices: an UPDATE fails for ever where one does not fit its table.
+            if self._durable.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
                 raise StorageCorrupt
             for number, (_, script) in enumerate(MIGRATIONS[version:], start=version + 1):
                 with self._write() as db:
@@ -183,9 +203,20 @@ class StoreFile:
                         for statement in script.split(";"):
                             db.execute(statement)
                         db.execute(f"PRAGMA user_version = {number}")
-            if self.recovered is not None:
-                with self._write() as db:
-                    salvage(self.recovered, db)
+            failed.pop_all()
+
+    def _salvage(self) -> None:
+        """Copy what can be read of the file that was moved aside last, if that was not done: a process may have died
+        between the one and the other."""
+        aside = max(moved_aside(self.path), default=None)
+        if aside is None:
+            return
+        with self._lock, ExitStack() as failed:
+            failed.callback(self._let_go)
+            with self._write() as db:
+                if not was_salvaged(aside, db):
+                    salvage(aside, db)
+                    self.recovered = aside
             failed.pop_all()
 
 
@@ -200,6 +231,8 @@ def _connect(path: Path, synchronous: str, make: MakeConnection) -> sqlite3.Conn
         factory=cast("type[sqlite3.Connection]", make),
     )
     try:
+        # A flipped bit must not make a whole query fail.
+        db.text_factory = text_of
         _into_wal(db)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute("PRAGMA foreign_keys = ON")

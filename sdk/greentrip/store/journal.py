@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
-from greentrip.errors import InvalidInput, NoTrip, OptedOut, TripRunning
+from greentrip.errors import InvalidInput, NoTrip, OptedOut, StorageError, TripRunning
 from greentrip.recorder import START, Event
 from greentrip.store.facts import OPTED_OUT, count, fact
 from greentrip.store.file import StoreFile
@@ -36,7 +39,7 @@ class Journal(StoreFile):
                 raise TripRunning
             if not running and event.kind != START:
                 raise NoTrip
-            if event.kind == START and fact(db, OPTED_OUT):
+            if fact(db, OPTED_OUT) is not None:
                 raise OptedOut
             db.execute(
                 "INSERT INTO event (kind, at, monotonic, boot, body) VALUES (?, ?, ?, ?, ?)",
@@ -49,9 +52,18 @@ class Journal(StoreFile):
         return Mark(events, fixes, first)
 
     def events(self) -> list[Event]:
-        """The steps of the trip in progress, in order; empty when there is none."""
+        """The steps of the trip in progress, in order; empty when there is none.
+
+        Raises `StorageError` where one cannot be read: the others say nothing without it.
+        """
         rows = self._read("SELECT kind, at, monotonic, boot, body FROM event ORDER BY seq")
-        return [Event(kind, at, monotonic, boot, json.loads(body)) for kind, at, monotonic, boot, body in rows]
+        try:
+            return [_event(*row) for row in rows]
+        except (TypeError, ValueError):
+            raise StorageError(
+                "the trip in progress is damaged on this phone: cancel() it; finished trips are kept",
+                "进行中的出行数据已损坏：请取消该出行；已完成的出行均已保留",
+            ) from None
 
     def append_fix(self, fix: Fix) -> None:
         """Put a fix of the trip in progress on disk (survives SIGKILL; a power cut may take the last seconds)."""
@@ -60,28 +72,29 @@ class Journal(StoreFile):
             (newest,) = db.execute("SELECT coalesce(max(seq), 0) FROM fix").fetchone()
             if newest >= FIXES_A_TRIP_MAX:
                 raise InvalidInput("fix", f"more than {FIXES_A_TRIP_MAX} fixes: finish()", "轨迹点过多：请结束出行")
+            # In one statement: another process may have finished the trip, or the person may have opted out.
             added = db.execute(
-                "INSERT INTO fix (at, lat, lon, accuracy_m, mock)"
-                " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM event)",
+                "INSERT INTO fix (at, lat, lon, accuracy_m, mock) SELECT ?, ?, ?, ?, ?"
+                f" WHERE EXISTS (SELECT 1 FROM event) AND NOT EXISTS (SELECT 1 FROM meta WHERE name = '{OPTED_OUT}')",
                 row,
             ).rowcount
             if not added:
-                raise NoTrip  # another process finished it
+                raise NoTrip if fact(db, OPTED_OUT) is None else OptedOut
 
     def fixes(self, since: float = 0.0) -> list[Fix]:
         """The fixes of the trip in progress, as they came; with `since` (Unix seconds) only those made from then on."""
         rows = self._read("SELECT at, lat, lon, accuracy_m, mock FROM fix WHERE at >= ? ORDER BY seq", (since,))
-        return [_fix(*row) for row in rows]
+        return _fixes(rows)
 
     def fixes_after(self, seen: int) -> tuple[list[Fix], int]:
         """The fixes of the trip in progress with a higher number than `seen`, as they came, and the highest number."""
         rows = self._read("SELECT seq, at, lat, lon, accuracy_m, mock FROM fix WHERE seq > ? ORDER BY seq", (seen,))
-        return [_fix(*row[1:]) for row in rows], rows[-1][0] if rows else seen
+        return _fixes([row[1:] for row in rows]), rows[-1][0] if rows else seen
 
     def last_fix(self) -> Fix | None:
         """The newest fix, without reading them all."""
         rows = self._read("SELECT at, lat, lon, accuracy_m, mock FROM fix ORDER BY seq DESC LIMIT 1")
-        return next((_fix(*row) for row in rows), None)
+        return next(iter(_fixes(rows)), None)
 
     def fix_count(self) -> int:
         """How many fixes the trip in progress has."""
@@ -100,5 +113,18 @@ def clear_trip(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM fix")
 
 
-def _fix(at: float, lat: float, lon: float, accuracy_m: float | None, mock: int) -> Fix:
-    return Fix(Point(lat, lon), at, accuracy_m, bool(mock))
+def _event(kind: object, at: object, monotonic: object, boot: object, body: str) -> Event:
+    value = json.loads(body)
+    if not isinstance(value, dict) or not isinstance(at, float) or not isinstance(monotonic, float):
+        raise ValueError("no step of a trip")
+    return Event(str(kind), at, monotonic, str(boot), value)
+
+
+def _fixes(rows: Sequence[tuple[Any, ...]]) -> list[Fix]:
+    """Rows as fixes; one that is damaged is left out, as a receiver's nonsense is."""
+    found = []
+    for at, lat, lon, accuracy_m, mock in rows:
+        if isinstance(at, float) and isinstance(accuracy_m, float | int | None):
+            with suppress(InvalidInput, TypeError):
+                found.append(Fix(Point(lat, lon), at, accuracy_m, bool(mock)))
+    return found

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from greentrip.signing.jws import BadToken, key_id
 from greentrip.states import State
 from greentrip.store.facts import OPTED_OUT, Facts, count, fact
-from greentrip.store.rows import QueuedRecord, Receipt, Settlement
+from greentrip.store.rows import QueuedRecord, Receipt, Settlement, is_whole
 from greentrip.store.trips import state_of
-from greentrip.wire import sha256_hex
 
 DAY_MS = 24 * 3600 * 1000
 ASK_AHEAD_MS_MAX = 4 * DAY_MS
@@ -25,11 +24,15 @@ NO_WORD_MS = 15 * 60 * 1000
 block its neighbours nor be sent again and again."""
 
 _DUE = (
-    "(state = 'pending' AND (send_after_ms <= :now OR send_after_ms > :now + :delay))"
+    "(state = 'pending' AND (send_after_ms IS NULL OR send_after_ms <= :now OR send_after_ms > :now + :delay))"
     " OR (state IN ('asked', 'held', 'unsupported', 'set_aside')"
     " AND (ask_again_ms IS NULL OR ask_again_ms <= :now OR ask_again_ms > :now + :ahead))"
 )
-_RELEASE = "UPDATE queue SET state = prior, lease = NULL, lease_until_ms = NULL WHERE state = 'leased' AND "
+RELEASE = (
+    "UPDATE queue SET state = coalesce(prior, 'pending'), lease = NULL, lease_until_ms = NULL"
+    " WHERE state = 'leased' AND "
+)
+"""Gives leased records back; a condition follows."""
 _SETTLED = "'accepted', 'held', 'rejected', 'conflict', 'erased'"
 _STATES = ", ".join(f"'{state}'" for state in State)
 
@@ -52,41 +55,24 @@ class Queue(Facts):
         A record whose bytes no longer match their hash is set aside as damaged, and its neighbours go on. Nothing is
         due while the person has opted out.
         """
-        batch: list[QueuedRecord] = []
-        damaged: list[str] = []
-        size = 0
         with self._write() as db:
             _free_expired(db, now_ms, until_ms - now_ms)
             leased = db.execute("SELECT count(*) FROM queue WHERE state = 'leased'").fetchone()[0]
-            if leased or fact(db, OPTED_OUT):
+            if leased or fact(db, OPTED_OUT) is not None:
                 return []
-            due = db.execute(
-                f"SELECT id, line, sha256, state = 'set_aside' FROM queue WHERE {_DUE}"
-                " ORDER BY state = 'set_aside', attempts, seq",
-                _times(now_ms),
-            )
-            for record_id, line, digest, apart in due:
-                # What was set aside is tried last and by itself: it must not cost its neighbours a search again.
-                if apart and batch:
-                    break
-                if sha256_hex(line) != digest:
-                    damaged.append(record_id)
-                    continue
-                if len(batch) == rows_max or size + len(line) + 1 > bytes_max:
-                    break
-                size += len(line) + 1
-                batch.append(QueuedRecord(record_id, line, digest))
-            db.executemany("UPDATE queue SET state = 'damaged' WHERE id = ?", [(found,) for found in damaged])
+            batch, damaged = _take(db, now_ms, rows_max, bytes_max)
+            # By their numbers: an id may be damaged too.
+            db.executemany("UPDATE queue SET state = 'damaged' WHERE seq = ?", [(seq,) for seq in damaged])
             if damaged:
                 count(db, "damaged", len(damaged))
             db.executemany(
                 "UPDATE queue SET prior = state, state = 'leased', lease = ?, lease_until_ms = ?, sent = 1"
-                " WHERE id = ?",
-                [(lease, until_ms, record.id) for record in batch],
+                " WHERE seq = ?",
+                [(lease, until_ms, seq) for seq in batch],
             )
-        for found in damaged:
+        for found in damaged.values():
             on_damaged(found)
-        return batch
+        return list(batch.values())
 
     def release(self, lease: str) -> None:
         """Give the records of a lease back, unsettled. Nothing about them has changed: the call failed, not they."""
@@ -133,10 +119,11 @@ class Queue(Facts):
                 forget_receipt(db, row[1])
             forget_receipt(db, kept)
             db.execute(
-                "UPDATE queue SET send_after_ms = ? + min(?, ? << min(attempts, 10)), attempts = attempts + 1"
-                " WHERE lease = ?",
-                (now_ms, DELAY_MS_MAX, NO_WORD_MS, lease),
+                "UPDATE queue SET send_after_ms = :now + min(:most, :first << min(attempts, 10)),"
+                " attempts = attempts + 1 WHERE lease = :lease",
+                {"now": now_ms, "most": DELAY_MS_MAX, "first": NO_WORD_MS, "lease": lease},
             )
+            db.execute("UPDATE queue SET ask_again_ms = send_after_ms WHERE lease = ? AND prior <> 'pending'", (lease,))
             _release(db, lease)
         return settled
 
@@ -158,22 +145,24 @@ class Queue(Facts):
         if self._read(f"SELECT 1 FROM queue WHERE {_DUE} LIMIT 1", _times(now_ms)):
             return now_ms
         soonest = (
-            "SELECT min(CASE state WHEN 'pending' THEN send_after_ms WHEN 'leased' THEN lease_until_ms"
+            "SELECT min(CASE state WHEN 'pending' THEN send_after_ms WHEN 'leased' THEN coalesce(lease_until_ms, 0)"
             " ELSE ask_again_ms END) FROM queue"
             " WHERE state IN ('pending', 'leased', 'asked', 'held', 'unsupported', 'set_aside')"
         )
         ((at_ms,),) = self._read(soonest)
-        return None if at_ms is None else max(now_ms, min(int(at_ms), now_ms + DAY_MS))
+        if at_ms is None:
+            return None
+        return max(now_ms, min(at_ms, now_ms + DAY_MS)) if isinstance(at_ms, int) else now_ms
 
     def receipt_of(self, trip_id: str) -> tuple[bytes, Receipt] | None:
-        """The result line of a record and the receipt that signs it."""
+        """The result line of a record and the receipt that signs it. Raises ValueError where it is damaged."""
         rows = self._read(
             "SELECT result_line, jws, device, request_lines, answer_lines, receipt.at FROM queue"
             " JOIN receipt ON receipt.id = queue.receipt WHERE queue.id = ?",
             (trip_id,),
         )
         for line, jws, device, request_lines, answer_lines, at in rows:
-            return line, Receipt(jws, device, tuple(json.loads(request_lines)), tuple(json.loads(answer_lines)), at)
+            return line, Receipt(jws, device, _hashes(request_lines), _hashes(answer_lines), at)
         return None
 
     def signed_ids(self) -> list[str]:
@@ -259,6 +248,37 @@ def forget_receipt(db: sqlite3.Connection, number: int | None) -> None:
     )
 
 
+def _take(
+    db: sqlite3.Connection, now_ms: int, rows_max: int, bytes_max: int
+) -> tuple[dict[int, QueuedRecord], dict[int, str]]:
+    """The next batch by number, and the records that turned out damaged, with their ids."""
+    batch: dict[int, QueuedRecord] = {}
+    damaged: dict[int, str] = {}
+    size = 0
+    # The bytes are read one by one: a long queue would have to be sorted with all of them.
+    due = f"SELECT seq, state = 'set_aside' FROM queue WHERE {_DUE} ORDER BY state = 'set_aside', attempts, seq"
+    for seq, apart in db.execute(due, _times(now_ms)):
+        # What was set aside is tried last and by itself: it must not cost its neighbours a search again.
+        if len(batch) == rows_max or (apart and batch):
+            break
+        record_id, line, digest = db.execute("SELECT id, line, sha256 FROM queue WHERE seq = ?", (seq,)).fetchone()
+        if not is_whole(line, digest):
+            damaged[seq] = str(record_id)
+            continue
+        if size + len(line) + 1 > bytes_max:
+            break
+        size += len(line) + 1
+        batch[seq] = QueuedRecord(str(record_id), line, digest)
+    return batch, damaged
+
+
+def _hashes(text: str) -> tuple[str, ...]:
+    value = json.loads(text)
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    return tuple(str(item) for item in value)
+
+
 def _signer(jws: str) -> str:
     try:
         return key_id(jws)
@@ -272,10 +292,11 @@ def _times(now_ms: int) -> dict[str, int]:
 
 def _free_expired(db: sqlite3.Connection, now_ms: int, lease_ms: int) -> None:
     # A lease that ends further off than any lease lasts was made before the clock jumped back.
-    db.execute(_RELEASE + "(lease_until_ms <= ? OR lease_until_ms > ?)", (now_ms, now_ms + 2 * lease_ms))
+    ended = "coalesce(lease_until_ms, 0) <= ? OR lease_until_ms > ?"
+    db.execute(f"{RELEASE} ({ended})", (now_ms, now_ms + 2 * lease_ms))
     # A state that nobody knows is damage; the hash says whether the bytes are.
     db.execute(f"UPDATE queue SET state = 'pending' WHERE state NOT IN ({_STATES})")
 
 
 def _release(db: sqlite3.Connection, lease: str) -> None:
-    db.execute(_RELEASE + "lease = ?", (lease,))
+    db.execute(f"{RELEASE} lease = ?", (lease,))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from greentrip.record import Evidence
 from greentrip.states import State
+from greentrip.wire import sha256_hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +78,8 @@ class Receipt:
     request_lines: tuple[str, ...]
     answer_lines: tuple[str, ...]
     at: str
+
+
+def is_whole(line: object, digest: object) -> bool:
+    """Whether a record's stored bytes are those that its hash was made of."""
+    return isinstance(line, bytes) and sha256_hex(line) == digest

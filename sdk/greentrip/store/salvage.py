@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from greentrip.recorder import START
-from greentrip.wire import sha256_hex
+from greentrip.store.rows import is_whole
 
-_ENDS = ("", "-wal", "-shm")
+_WAL, _SHM = "-wal", "-shm"
+_ENDS = ("", _WAL, _SHM)
+SALVAGED = "salvaged"
+"""The fact that names the damaged file whose rows were copied."""
+_PAGE_BYTES = 4096
+"""A file of one empty page is enough for SQLite to read the write-ahead log beside it."""
 # In an order that keeps what refers after what is referred to; with the columns that name a row.
 _TABLES = (
     ("meta", "name"),
     ("trip", "id"),
+    ("likeness", "fingerprint"),
     ("receipt", "id"),
     ("queue", "seq"),
     ("erasure", "trip"),
@@ -34,15 +40,49 @@ def move_aside(path: Path) -> Path:
         # Another process may have been faster.
         with suppress(FileNotFoundError):
             path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
+    if not _size(aside) and _size(aside, _WAL):
+        aside.write_bytes(bytes(_PAGE_BYTES))
     return aside
+
+
+def ends_with_its_log(path: Path) -> bool:
+    """Whether a file is there if it has a write-ahead log. SQLite would drop the log of a file that is gone or empty,
+    and with it what was committed last."""
+    # In this order: the file is never empty once it has a log.
+    if not _size(path, _WAL):
+        return True
+    return _size(path) > 0
+
+
+def moved_aside(path: Path) -> list[Path]:
+    """The damaged files that were moved aside and still lie there, without their logs."""
+    return [one for one in path.parent.glob(f"{path.name}.corrupt-*") if not one.name.endswith((_WAL, _SHM))]
+
+
+def forget_aside(path: Path) -> None:
+    """Remove the damaged files and their logs: what the person erases is in them too."""
+    for one in path.parent.glob(f"{path.name}.corrupt-*"):
+        one.unlink(missing_ok=True)
+
+
+def was_salvaged(damaged: Path, db: sqlite3.Connection) -> bool:
+    """Whether the rows of this damaged file were copied into `db`."""
+    row = db.execute("SELECT value FROM meta WHERE name = ?", (SALVAGED,)).fetchone()
+    return row is not None and row[0] == damaged.name
 
 
 def salvage(damaged: Path, db: sqlite3.Connection) -> None:
     """Copy into `db`, inside its transaction, every row of a damaged file that can be read and is whole."""
+    _copy_all(damaged, db)
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALVAGED, damaged.name))
+
+
+def _copy_all(damaged: Path, db: sqlite3.Connection) -> None:
     try:
         old = sqlite3.connect(damaged, isolation_level=None)
     except sqlite3.Error:
         return
+    old.text_factory = text_of
     with closing(old):
         for table, key in _TABLES:
             wanted = {str(column[1]) for column in db.execute(f"PRAGMA table_info({table})")}
@@ -61,10 +101,9 @@ def salvage(damaged: Path, db: sqlite3.Connection) -> None:
 
 def _queue_row(db: sqlite3.Connection, row: Row) -> None:
     """Mend what a row refers to: a record counts by its bytes, whatever else was lost."""
-    line = row.get("line")
     if row.get("state") == "leased":
         row["state"], row["lease"] = row.get("prior") or "pending", None
-    if not isinstance(line, bytes) or sha256_hex(line) != row.get("sha256"):
+    if row.get("line") != b"" and not is_whole(row.get("line"), row.get("sha256")):
         row["state"] = "damaged"
     db.execute(
         "INSERT OR IGNORE INTO trip (id, recorded_ms, summary, salts, levels) VALUES (?, 0, '', x'', x'')",
@@ -103,3 +142,15 @@ def _insert(db: sqlite3.Connection, table: str, row: Row) -> None:
     # A row that breaks a rule of its table is damaged, and costs its neighbours nothing.
     with suppress(sqlite3.IntegrityError, sqlite3.InterfaceError):
         db.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+
+
+def text_of(raw: bytes) -> str:
+    """A text of a file; what is no UTF-8 in it becomes U+FFFD, which fits no hash."""
+    return raw.decode(errors="replace")
+
+
+def _size(path: Path, end: str = "") -> int:
+    try:
+        return path.with_name(path.name + end).stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -6,14 +6,14 @@ import json
 import os
 import uuid
 from contextlib import suppress
-from pathlib import Path
 
 from greentrip.clock import boot_id
 from greentrip.errors import StorageError
 from greentrip.health import SYNC_NOTES_MAX, StoreHealth, SyncNote
 from greentrip.report import Stop, Trigger
 from greentrip.store.facts import Facts, count
-from greentrip.store.queue import Queue
+from greentrip.store.queue import RELEASE, Queue
+from greentrip.store.salvage import moved_aside
 from greentrip.store.trips import state_of
 
 
@@ -25,18 +25,27 @@ class Sessions(Queue, Facts):
     def begin_session(self) -> None:
         """Note that this process has the file open. A disk that cannot take the note does not stop the app."""
         self._session = uuid.uuid4().hex
-        with suppress(StorageError), self._write() as db:
-            for session, boot, pid in db.execute("SELECT id, boot, pid FROM session").fetchall():
-                if boot == boot_id() and _is_alive(pid):
-                    continue
-                db.execute("DELETE FROM session WHERE id = ?", (session,))
-                db.execute(
-                    "UPDATE queue SET state = prior, lease = NULL, lease_until_ms = NULL"
-                    " WHERE state = 'leased' AND lease LIKE ? || '%'",
-                    (session,),
-                )
-                count(db, "killed")
-            db.execute("INSERT INTO session VALUES (?, ?, ?)", (self._session, boot_id(), os.getpid()))
+        with suppress(StorageError):
+            self.bury_dead()
+            with self._write() as db:
+                db.execute("INSERT INTO session VALUES (?, ?, ?)", (self._session, boot_id(), os.getpid()))
+
+    def bury_dead(self) -> int:
+        """Free what processes had leased that ended without closing the file, and count them. Returns how many."""
+        open_by = self._read("SELECT id, boot, pid FROM session")
+        dead = [session for session, boot, pid in open_by if boot != boot_id() or not _is_alive(pid)]
+        return sum(self._bury(session) for session in dead)
+
+    def _bury(self, session: str) -> bool:
+        with self._write() as db:
+            if not db.execute("DELETE FROM session WHERE id = ?", (session,)).rowcount:
+                return False  # another process was first
+            db.execute(
+                f"{RELEASE} lease LIKE ? || '%'",
+                (session,),
+            )
+            count(db, "killed")
+        return True
 
     def end_session(self) -> None:
         """This process lets go of the file in order."""
@@ -92,9 +101,7 @@ class Sessions(Queue, Facts):
             tallies=tallies,
             states=self.states(),
             pending_since_ms=None if oldest is None else (oldest, newest),
-            corrupt_files=len(
-                [path for path in self.path.parent.glob(f"{self.path.name}.corrupt-*") if _is_store(path)]
-            ),
+            corrupt_files=len(moved_aside(self.path)),
         )
 
     def _integrity(self) -> str:
@@ -109,11 +116,9 @@ def _note(at: int, trigger: str, stop: str, requests: int, left: int, settled: s
     return SyncNote(at, Trigger(trigger), Stop(stop), requests, left, counts, problem)
 
 
-def _is_store(path: Path) -> bool:
-    return not path.name.endswith(("-wal", "-shm"))
-
-
 def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # there it is no question but Ctrl+C
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

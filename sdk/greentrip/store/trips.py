@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from greentrip.errors import InvalidInput, NoQuestion, QueueFull, StorageError
+from greentrip.errors import InvalidInput, NoQuestion, OptedOut, QueueFull, StorageError
 from greentrip.record import Evidence
 from greentrip.states import State
-from greentrip.store.facts import Facts, count
+from greentrip.store.facts import OPTED_OUT, Facts, count, fact
 from greentrip.store.journal import MARK, Journal, clear_trip
 from greentrip.store.rows import Mark, NewTrip, TripRow
 from greentrip.wire import sha256_hex
@@ -34,17 +34,21 @@ _TRIPS = (
 class Trips(Journal, Facts):
     """Finished trips, newest first."""
 
-    def commit_trip(self, trip: NewTrip, mark: Mark | None = None) -> bool:
+    def commit_trip(self, trip: NewTrip, mark: Mark | None = None) -> TripRow | None:
         """End the trip in progress: trip, record, hash and queue entry in one transaction, on disk before returning.
 
-        With a `mark`: False, and nothing is done, when the trip went on or was finished since; look at it again.
+        With a `mark`: None, and nothing is done, when the trip went on or was finished since; look at it again. Raises
+        `OptedOut`, `QueueFull`.
         """
         with self._write() as db:
             if mark is not None and Mark(*db.execute(MARK).fetchone()) != mark:
-                return False
+                return None
+            if fact(db, OPTED_OUT) is not None:
+                raise OptedOut
             _insert_trip(db, trip)
             clear_trip(db)
-        return True
+            # Read here: once it is committed, nothing may fail any more.
+            return _trip_row(db.execute(f"{_TRIPS} WHERE trip.id = ?", (trip.id,)).fetchone())
 
     def knows(self, likenesses: Sequence[str]) -> bool:
         """Whether a finished trip has a track with one of these fingerprints."""
@@ -71,22 +75,28 @@ class Trips(Journal, Facts):
         """Every finished trip that can be read, newest first: one damaged row costs its neighbours nothing."""
         found = []
         for row in self._read(f"{_TRIPS} ORDER BY recorded_ms DESC, trip.id"):
-            with suppress(ValueError):
+            with suppress(TypeError, ValueError):
                 found.append(_trip_row(row))
         return found
 
     def trip(self, trip_id: str) -> TripRow:
         """One finished trip. Raises `InvalidInput` where there is none of that id that can be read."""
         for row in self._read(f"{_TRIPS} WHERE trip.id = ?", (trip_id,)):
-            with suppress(ValueError):
+            with suppress(TypeError, ValueError):
                 return _trip_row(row)
         raise no_such_trip(trip_id)
 
     def evidence(self, trip_id: str) -> Evidence:
         """The levels and salts of a trip, for opening its commitment. Raises `InvalidInput` as `trip` does."""
         for salts, levels in self._read("SELECT salts, levels FROM trip WHERE id = ? AND salts <> x''", (trip_id,)):
-            one, two, three = (zlib.decompress(level) for level in _unpack(levels))
-            size = len(salts) // 3
+            try:
+                one, two, three = (zlib.decompress(level) for level in _unpack(levels))
+                size = len(salts) // 3
+            except (TypeError, ValueError, zlib.error):
+                raise StorageError(
+                    "what this phone keeps of the trip is damaged: it cannot be corrected any more",
+                    "本机保存的出行依据已损坏：无法再更正该出行",
+                ) from None
             return Evidence((one, two, three), (salts[:size], salts[size : 2 * size], salts[2 * size :]))
         raise no_such_trip(trip_id)
 
@@ -109,9 +119,16 @@ def _trip_row(row: tuple[Any, ...]) -> TripRow:
         summary=_object(summary),
         state=state_of(state),
         record=line or None,
-        result=_object(result) if result else None,
-        why=_object(why) if why else None,
+        result=_object_or_none(result),
+        why=_object_or_none(why),
     )
+
+
+def _object_or_none(text: str | bytes | None) -> dict[str, object] | None:
+    """What was said of a trip; None as well where it is damaged: the trip itself is to be seen all the same."""
+    with suppress(TypeError, ValueError):
+        return _object(text) if text else None
+    return None
 
 
 def _object(text: str | bytes) -> dict[str, object]:
@@ -122,8 +139,9 @@ def _object(text: str | bytes) -> dict[str, object]:
 
 
 def _insert_trip(db: sqlite3.Connection, trip: NewTrip) -> None:
+    _check_size(db)
     if trip.line is not None:
-        _check_room(db)
+        _check_rows(db)
     levels = _pack([zlib.compress(level) for level in trip.evidence.levels])
     db.execute(
         "INSERT INTO trip (id, recorded_ms, summary, salts, levels) VALUES (?, ?, ?, ?, ?)",
@@ -142,16 +160,19 @@ def _insert_trip(db: sqlite3.Connection, trip: NewTrip) -> None:
     count(db, "recorded" if trip.line is not None else "local")
 
 
-def _check_room(db: sqlite3.Connection) -> None:
+def _check_rows(db: sqlite3.Connection) -> None:
     marks = ", ".join("?" * len(UNSENT))
     (waiting,) = db.execute(f"SELECT count(*) FROM queue WHERE state IN ({marks})", UNSENT).fetchone()
     if waiting >= QUEUE_ROWS_MAX:
         raise QueueFull(QUEUE_ROWS_MAX)
+
+
+def _check_size(db: sqlite3.Connection) -> None:
     pages, free, size = (
         db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     if (pages - free) * size > FILE_BYTES_MAX:
-        raise QueueFull(FILE_BYTES_MAX, "bytes are stored", "字节的本机数据")
+        raise QueueFull(FILE_BYTES_MAX, of_bytes=True)
 
 
 def _close_question(db: sqlite3.Connection, trip_id: str, state: State) -> None:

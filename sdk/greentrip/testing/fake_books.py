@@ -30,11 +30,10 @@ class FakeTrip:
     """Of the bytes; None when it was erased before they came."""
     official_mg: int = 0
     rules: list[JsonValue] = field(default_factory=list)
-    held_until: str | None = None
 
     def result(self) -> dict[str, JsonValue]:
         """Its current result, as in the protocol."""
-        known: dict[str, JsonValue] = {
+        return {
             "id": self.id,
             "sha256": self.sha256,
             "status": self.status,
@@ -42,7 +41,6 @@ class FakeTrip:
             "official_mg": self.official_mg,
             "rules": self.rules,
         }
-        return known | ({"held_until": self.held_until} if self.held_until else {})
 
 
 @dataclass
@@ -93,7 +91,7 @@ class FakeAccount:
         trip = self.trips[id]
         if trip.status is not State.HELD:
             raise ValueError(f"the trip is {trip.status}, not held")
-        trip.status, trip.held_until = status, None
+        trip.status = status
         trip.official_mg = 0 if status is State.REJECTED else trip.official_mg if official_mg is None else official_mg
         self._credit(trip, now)
         self._tell(now, "decision", id, status, trip.sha256)
@@ -152,8 +150,7 @@ class FakeAccount:
     def _erase(self, trip: FakeTrip, now: datetime) -> None:
         if trip.status is State.ACCEPTED and trip.official_mg:
             self._post(now, "trip_erasure", trip.id, -trip.official_mg)
-        trip.status, trip.line, trip.official_mg, trip.held_until = State.ERASED, None, 0, None
-        trip.rules = []
+        trip.status, trip.line, trip.official_mg, trip.rules = State.ERASED, None, 0, []
 
     def _tell(self, now: datetime, kind: str, id: str, status: State, sha256: str | None) -> None:
         number = len(self.notices) + 1

@@ -46,6 +46,7 @@ ERASED_TRIPS_MAX = 500
 ASKED_TRIPS_MAX = 2000
 CODE_LIFE = timedelta(minutes=10)
 TRIES_MAX = 5
+KEY_CHARS = 43
 PURPOSES = ("location", "sync", "statistics", "audits")
 
 
@@ -77,8 +78,11 @@ def post_enrolment(server: FakeServer, request: httpx.Request) -> httpx.Response
 def post_device(server: FakeServer, request: httpx.Request) -> httpx.Response:
     """A key joins the account of the person who has the code. Idempotent by the key."""
     body = _object(request)
+    text = _text(body, "public_key")
+    if len(text) != KEY_CHARS:
+        raise _malformed("public_key")
     try:
-        key = base64url_decode(_text(body, "public_key"))
+        key = base64url_decode(text)
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:

@@ -113,6 +113,11 @@ class FakeServer:
         return base64url(self._root.public_key)
 
     @property
+    def audience(self) -> str:
+        """The server's name in signatures."""
+        return thumbprint(self._root.public_key)
+
+    @property
     def now(self) -> datetime:
         """The time by the server's clock, in whole seconds."""
         return datetime.fromtimestamp(int(self.clock.now() + self.ahead_s), UTC)
@@ -228,7 +233,11 @@ class FakeServer:
         return self.sign(request, problem(401, "clock", server_time=rfc3339(self.now)))
 
     def results(self, status: str = State.ACCEPTED, **fields: JsonValue) -> Handler:
-        """Plan it: a signed answer that gives every line this status; nothing is kept."""
+        """Plan it: a signed answer that gives every line this status.
+
+        It is only said, nothing is kept: a phone that compares later finds that the server has lost what it accepted,
+        and sends it again. `judge` makes a server that means it.
+        """
         return lambda request: self.lines(
             request, [self.result(line, status, **fields) for line in split_lines(request.content)]
         )
@@ -279,11 +288,6 @@ class FakeServer:
         """What a known device signed of a request. Raises KeyError, `BadToken`."""
         token = request.headers[SIGNATURE_HEADER]
         return open_request(token, self.devices[signer_id(token)])
-
-    @property
-    def audience(self) -> str:
-        """The server's name in signatures."""
-        return thumbprint(self._root.public_key)
 
     # As an ASGI application
 

@@ -23,7 +23,7 @@ from greentrip_server.errors import too_many
 from greentrip_server.ledger.service import cancel_credits, lock_account, lock_account_in_use
 from greentrip_server.notices.models import Notice, NoticeKind
 from greentrip_server.notices.service import News, notify
-from greentrip_server.sync.models import BLANKED_WHEN_ERASED, Trip, TripBytes
+from greentrip_server.sync.models import BLANKED_WHEN_ERASED, SyncRequest, Trip, TripBytes
 
 ERASURES_A_CALL_MAX = 500
 ORDERS_AN_ACCOUNT_MAX = 64
@@ -106,6 +106,8 @@ def _erase_everything(session: Session, account_id: UUID, at: datetime) -> None:
     for start in range(0, len(ids), ERASURES_A_CALL_MAX):
         _blank(session, account_id, ids[start : start + ERASURES_A_CALL_MAX], at)
     session.execute(delete(Notice).where(col(Notice.account_id) == account_id))
+    # Who brought them, and the second of each call: evidence of records that are no more.
+    session.execute(delete(SyncRequest).where(col(SyncRequest.account_id) == account_id))
 
 
 def _blank(session: Session, account_id: UUID, ids: Sequence[UUID], at: datetime) -> dict[UUID, str]:

@@ -155,7 +155,11 @@ def enrolling(side: Side) -> None:
         side.see(other.register(side.enrolment, "xxxxxx"))
     side.device(2)
     side.device(3, "13900139000")
-    side.see(side.client.post("/v1/enrolments", content=b"[]", headers={"Content-Type": "application/json"}))
+    body = {"enrolment": side.enrolment, "code": side.code(side.enrolment), "consents": CONSENTS}
+    for key in ("short", "!" * 43, 7, None):
+        side.call(other, "POST", "/v1/devices", body | {"public_key": key})
+    for content in (b"[]", b"{", b"\xff"):
+        side.see(side.client.post("/v1/enrolments", content=content, headers={"Content-Type": "application/json"}))
     side.see(side.client.post("/v1/enrolments", content=b"{}"))
 
 
@@ -163,7 +167,8 @@ def signatures(side: Side) -> None:
     """Who may call, and what a signature must fit."""
     device = side.device(1)
     side.see(side.client.get("/v1/account"))
-    side.see(side.client.get("/v1/account", headers={"Greentrip-Signature": "a.b.c"}))
+    for token in ("a.b.c", device.sign("GET", "/v1/account")[:-8] + "AAAAAAAA"):
+        side.see(side.client.get("/v1/account", headers={"Greentrip-Signature": token}))
     side.see(side.stranger(7).call("GET", "/v1/account"))
     iat = int(side.now().timestamp())
     for spoilt in (

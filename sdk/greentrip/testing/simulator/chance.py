@@ -1,23 +1,37 @@
-"""Randomness that a seed decides: also the ids, keys and salts that the code under test draws from the system."""
+"""One seed decides everything: what the system gives as random, and which thread comes first, since there is one."""
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from greentrip import threads
 
 
 @contextmanager
-def seeded_entropy(seed: int) -> Iterator[None]:
-    """Within the block, what the system gives as random follows from `seed`. For a process that only simulates."""
+def seeded_process(seed: int) -> Iterator[None]:
+    """Within the block the code under test draws its ids, keys and salts from `seed`, and begins no threads.
+
+    For a process that only simulates: what else it draws from the system is foreseeable, too.
+    """
     dice = random.Random(seed)
-    urandom = os.urandom
+    urandom, begin = os.urandom, threads.begin
     # `secrets` and `random.SystemRandom` hold a reference of their own.
-    kept = random._urandom  # type: ignore[attr-defined]
+    held = random._urandom  # type: ignore[attr-defined]
     os.urandom = random._urandom = dice.randbytes  # type: ignore[attr-defined]
+    threads.begin = _do_at_once
     try:
         yield
     finally:
-        os.urandom = urandom
-        random._urandom = kept  # type: ignore[attr-defined]
+        os.urandom, threads.begin = urandom, begin
+        random._urandom = held  # type: ignore[attr-defined]
+
+
+def _do_at_once(name: str, work: Callable[[], None]) -> threading.Event:
+    ended = threading.Event()
+    work()
+    ended.set()
+    return ended

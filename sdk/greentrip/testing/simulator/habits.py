@@ -94,7 +94,7 @@ def enrol(phone: Phone) -> None:
 
     account = phone.act("enrol", join)
     if account is not None:
-        phone.member.account = account
+        phone.member.account, phone.needs_login = account, False
         phone.note("is enrolled")
 
 
@@ -135,12 +135,14 @@ def erase_trip(phone: Phone) -> None:
 
 def opt_out(phone: Phone) -> None:
     """Opt out, keeping or erasing what was not sent, and in again."""
+    shown = phone.shown()
+    if shown is None:
+        return
     erases = phone.dice.random() < OPT_OUT_ERASES
     if erases:
         unsettled = (State.ASKED, State.PENDING, State.LEASED, State.SET_ASIDE, State.UNSUPPORTED)
-        records = phone.member.records
-        waiting = [trip.id for trip in (phone.shown() or {}).values() if trip.state in unsettled]
-        phone.member.asked_to_erase([one for one in waiting if one in records], Wish.EITHER)
+        waiting = [trip.id for trip in shown.values() if trip.state in unsettled]
+        phone.member.asked_to_erase([one for one in waiting if one in phone.member.records], Wish.EITHER)
     phone.act("opt out", lambda app: app.opt_out(pending="erase" if erases else "keep"))
     phone.note("opted out" + (" and erased what waited" if erases else ""))
     phone.reread()

@@ -78,7 +78,7 @@ def _jump(phone: Phone) -> None:
         phone.clock.mend()
         _count(phone, "clock set right")
     elif die < 0.4:
-        phone.clock.set(0.0)
+        phone.clock.set(phone.dice.uniform(0, DAY_S))
         _count(phone, "clock says 1970")
     else:
         jump_s = phone.dice.choice(JUMPS_S)

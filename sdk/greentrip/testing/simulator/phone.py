@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from greentrip import GreenTrip, GreenTripError, State, TripView
 from greentrip.errors import StorageError
+from greentrip.report import Stop
 from greentrip.testing.flaky_transport import FlakyTransport
 from greentrip.testing.simulator.clock import PhoneClock
 from greentrip.testing.simulator.disk import FlakyDisk, Killed
@@ -52,9 +53,7 @@ class Phone:
         wrong = profile.wrong_clocks
         self.clock = PhoneClock(
             world.clock,
-            offset_s=self.dice.uniform(-1, 1) * REST_S = 60.0
-"""After a pass that sent nothing although one was due: the thread of a real app looks up again after a while, too."""
-CLOCK_OFF_S_MAX * wrong,
+            offset_s=self.dice.uniform(-1, 1) * CLOCK_OFF_S_MAX * wrong,
             drift_ppm=self.dice.uniform(-1, 1) * DRIFT_PPM_MAX * wrong,
         )
         self.network = FlakyTransport(
@@ -69,6 +68,8 @@ CLOCK_OFF_S_MAX * wrong,
         self.processes: list[Process] = []
         self.killed_at: str | None = None
         self._busy = False
+        self.needs_login = False
+        """The app says that the server does not know this phone's key."""
         self._rests_until_s = 0.0
 
     @property
@@ -79,7 +80,7 @@ CLOCK_OFF_S_MAX * wrong,
     @property
     def app(self) -> GreenTrip:
         """The app's first process; opened when there is none."""
-        if not self.processes:
+        while not self.processes:
             self.open()
         return self.processes[0].app
 
@@ -198,14 +199,13 @@ CLOCK_OFF_S_MAX * wrong,
                 continue
             if report is not None and report.requests:
                 self.note(f"sent by itself: {report.stop}, {report.left} left")
+                self.needs_login = report.stop is Stop.LOGIN
             elif report is not None:
                 self._rests_until_s = self.world.clock.at_s + REST_S
 
     def due_in_s(self) -> float:
         """Seconds of the world until the next background pass; an app that does not run is opened."""
-        due_ms = self.app._next_due_ms()
-        due_in_s = float("inf") if due_ms is None else due_ms / 1000 - self.clock.now()
-        return max(due_in_s, self._rests_until_s - self.world.clock.at_s)
+        return max(self.app._worker._due_in_s(), self._rests_until_s - self.world.clock.at_s)
 
     def rot(self) -> None:
         """Flip a bit of a stored record that waits."""

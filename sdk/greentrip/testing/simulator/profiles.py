@@ -79,7 +79,7 @@ HOSTILE = Profile(
         portal=0.03,
     ),
     disk=DiskFaults(full=0.002, busy=0.004, io_error=0.002, kill=0.0005),
-    server=ServerFaults(kill=0.06, database_down=0.01, overload=0.01, restore=0.005),
+    server=ServerFaults(kill=0.06, database_down=0.01, overload=0.01, restore=0.02),
     phone=PhoneFaults(kill=0.06, offline=0.04, clock=0.03, flipped_bit=0.006, second_process=0.03, meanwhile=0.05),
     wrong_clocks=True,
     everyday=False,

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from greentrip.distance.rail import Network
 from greentrip.testing.simulator.backend import Backend
-from greentrip.testing.simulator.chance import seeded_entropy
+from greentrip.testing.simulator.chance import seeded_process
 from greentrip.testing.simulator.profiles import Profile
 from greentrip.testing.simulator.report import Report, SeedResult
 from greentrip.testing.simulator.world import World
@@ -37,12 +38,21 @@ def simulate(
     try:
         for seed in seeds:
             place = folder / str(seed)
-            with seeded_entropy(seed):
-                result = World(seed, profile, backend, place, rails).run()
+            with seeded_process(seed):
+                result = _live(World(seed, profile, backend, place, rails))
             shutil.rmtree(place, ignore_errors=True)
             yield result if keep_trace or result.violations else replace(result, trace=())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _live(world: World) -> SeedResult:
+    """Run a world; one that breaks is a failed seed, and the others go on."""
+    try:
+        return world.run()
+    except Exception:
+        world.violate(f"the simulation broke: {traceback.format_exc()}")
+        return world.result([])
 
 
 def run(

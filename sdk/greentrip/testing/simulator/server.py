@@ -40,7 +40,7 @@ class Server(httpx.BaseTransport):
         self._sheds_until_s = 0.0
         self._backup_at_s: float | None = None
         self._steps_left: int | None = None
-        self._died = False
+        """Until a planned kill; only within a request."""
         backend.interrupt = self._interrupt
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -51,22 +51,28 @@ class Server(httpx.BaseTransport):
         if self._clock.at_s < self._sheds_until_s:
             seconds = self._dice.randint(*SHED_RETRY_AFTER_S)
             return httpx.Response(503, headers={"Retry-After": str(seconds)}, text="busy")
-        self._died = False
-        self._steps_left = self._dice.randrange(KILL_STEPS_MAX) if self._hit(self.faults.kill) else None
+        # More often early: a small server has few steps, a big one many.
+        steps = int(KILL_STEPS_MAX * self._dice.random() ** 3)
+        self._steps_left = steps if self._hit(self.faults.kill) else None
+        try:
+            return self._answer(request)
+        finally:
+            died, self._steps_left = self._has_died, None
+            if died:
+                self._die("server: killed within a request")
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         try:
             answer = self.backend.transport.handle_request(request)
         except httpx.TransportError:
-            if not self._died:
-                raise
+            raise
         except Exception as error:
             self.violations.append(f"the server raised {type(error).__name__} at {request.url.path}")
-            raise httpx.ReadError("the server raised", request=request) from None
-        else:
-            if not self._died:
-                self._trace.note("server", f"{request.method} {request.url.path} -> {answer.status_code}")
-                return answer
-        self._die("server: killed within a request")
-        raise httpx.ReadError("the server died", request=request)
+            raise httpx.ReadError("the server raised", request=request) from error
+        if self._has_died:
+            raise httpx.ReadError("the server died", request=request)
+        self._trace.note("server", f"{request.method} {request.url.path} -> {answer.status_code}")
+        return answer
 
     @property
     def is_up(self) -> bool:
@@ -123,19 +129,19 @@ class Server(httpx.BaseTransport):
         self.backend.restore()
 
     def _die(self, how: str) -> None:
-        self._steps_left = None
         self.backend.kill()
         self._dead_until_s = self._later()
         self._count(how)
 
     def _interrupt(self) -> bool:
-        if self._died:
-            return True
         if self._steps_left is None:
             return False
         self._steps_left -= 1
-        self._died = self._steps_left < 0
-        return self._died
+        return self._has_died
+
+    @property
+    def _has_died(self) -> bool:
+        return self._steps_left is not None and self._steps_left < 0
 
     def _hit(self, chance: float) -> bool:
         return self._dice.random() < chance

@@ -4,6 +4,7 @@ must drain."""
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from greentrip.distance.rail import Network
@@ -27,7 +28,7 @@ DRAIN_ROUNDS_MAX = 2_000
 SHARED_ACCOUNT = 0.3
 """How often a phone joins the account of the one before it."""
 ENROL_TRIES_MAX = 30
-BACKUP = 0.05
+BACKUP = 0.1
 """How often a step ends with a backup of the server; not before all phones are enrolled: a server that forgot their
 accounts would be another server."""
 
@@ -59,11 +60,16 @@ class World:
             self._step()
         self._mend()
         self._drain()
-        found = [*self._violations, *self.server.violations, *self._judge()]
+        found = self._judge()
         for phone in self.phones:
             phone.close()
+        return self.result(found)
+
+    def result(self, found: Sequence[str]) -> SeedResult:
+        """What became of this world: what was `found` in the end, and what was seen on the way."""
         self.tally.days = self.clock.days
-        return SeedResult(self.seed, tuple(found), self.tally, tuple(self.trace.lines), self.trace.digest)
+        violations = (*self._violations, *self.server.violations, *found)
+        return SeedResult(self.seed, violations, self.tally, tuple(self.trace.lines), self.trace.digest)
 
     def violate(self, what: str) -> None:
         """Note a promise that was seen to be broken on the way."""
@@ -130,11 +136,14 @@ class World:
             self._maintain()
             for phone in self.phones:
                 phone.background()
+                if phone.needs_login:
+                    enrol(phone)  # the app asks for it
         self.trace.note("world", "has drained")
 
     def _judge(self) -> list[str]:
         shown = []
         for phone in self.phones:
+            phone.reread()
             trips = phone.shown()
             stats = phone.act("count", lambda app: app.stats())
             if trips is None or stats is None:
