@@ -15,7 +15,7 @@ DEV := .venv/.installed-dev
 APP := .venv/.installed-app
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server app test lint format docs constraints privacy accuracy bench clean
+.PHONY: help demo server app test lint format docs constraints privacy accuracy faults bench clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ privacy: $(RUNTIME) ## Measure what records give away (docs/explanation); DATA=f
 
 accuracy: $(DEV) ## Measure distances, routes and mode evidence on the shared data (docs/explanation); DATA=folder
 	@PYTHONPATH=tests $(BIN)/python tests/accuracy/report.py $(DATA) docs/explanation/accuracy.md $(ARGS)
+
+faults: SEEDS ?= 20
+faults: $(DEV) ## Kill phones, server and database, and see that everything adds up; SEEDS=number of storms
+	@$(BOOTSTRAP) postgres
+	@GREENTRIP_FAULT_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/faults $(ARGS)
 
 bench: $(DEV) ## Measure the core as ratios to named baselines
 	@GREENTRIP_SHARED_DATA=$(DATA) PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench.py $(ARGS)

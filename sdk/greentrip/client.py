@@ -77,10 +77,11 @@ class GreenTrip(Recording):
         self._connection = connection
         tell = Teller(observer)
         slot = slots.current
-        super().__init__(Store(slots.path(slot), connection), network, methodology, clock, dice, send_delay_s, tell)
+        store = Store(slots.path(slot), connection)
+        super().__init__(store, network, methodology, clock, dice, send_delay_s, tell)
         self._open = True
         self._worker = Worker(self._pass, self._next_due_ms, clock, tell, cut=http.close)
-        self._use(slot)
+        self._use_or_close(store, slot)
         fork.watch(self)
         self._worker.start(background=background)
 
@@ -147,9 +148,15 @@ class GreenTrip(Recording):
             return stats_of(self._store.states(), self._store.tallies(), self._store.trips())
 
     def receipt(self, trip_id: str) -> tuple[bytes, Receipt] | None:
-        """The server's signed result line for a trip and the receipt that proves it offline, or None so far."""
+        """The server's signed result line for a trip and the receipt that proves it offline, or None so far.
+
+        Raises `Untrusted` where what is kept of it is damaged.
+        """
         with self._ready():
-            return self._store.receipt_of(trip_id)
+            try:
+                return self._store.receipt_of(trip_id)
+            except ValueError:
+                raise Untrusted("what this phone kept is damaged") from None
 
     def receipts(self) -> list[str]:
         """The trips for which the server has signed, in the order in which they were recorded."""
@@ -224,11 +231,9 @@ class GreenTrip(Recording):
         with self._nothing_under_way(), self._ready():
             if self._store.events():
                 raise TripRunning
-            slot = self._slots.choose(account_id)
-            store = Store(self._slots.path(slot), self._connection)
-            self._store.close()
-            self._store = store
-            self._use(slot)
+            slot, before = self._slots.find(account_id), self._store
+            self._use_or_close(Store(self._slots.path(slot), self._connection), slot)
+            before.close()
 
     def account(self) -> Account:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
@@ -329,7 +334,10 @@ class GreenTrip(Recording):
     def wake(self) -> None:
         """The app is back: open the file again and send what is due. Does nothing when it was awake."""
         self._check_open()
+        before = self._store.recovered
         self._store.resume()
+        if self._store.recovered not in (None, before):
+            self._tell(StoreReplaced(self._store.recovered))
         self._http.open()
         self._worker.start(background=self._background)
         self._worker.trigger(Trigger.APP)
@@ -360,16 +368,24 @@ class GreenTrip(Recording):
 
     # Inside
 
-    def _use(self, slot: int) -> None:
-        """Everything that belongs to one account, over the open store."""
-        self._remote = Remote(self._http, self._root_key, self._store, self._clock)
-        self._remote.keys.changed = lambda seq: self._tell(KeyListChanged(seq))
-        self._membership = Membership(self._store, self._remote, self._secrets, self._slots.key_name(slot))
-        self._sender = Sender(
-            self._store, self._remote, self._clock, self._dice, self._tell, lambda: self._worker.stopping
-        )
-        if self._store.recovered is not None:
-            self._tell(StoreReplaced(self._store.recovered))
+    def _use_or_close(self, store: Store, slot: int) -> None:
+        try:
+            self._use(store, slot)
+        except BaseException:
+            store.close()
+            raise
+
+    def _use(self, store: Store, slot: int) -> None:
+        """Everything that belongs to one account, over its open store. When it raises, nothing has changed."""
+        remote = Remote(self._http, self._root_key, store, self._clock)
+        remote.keys.changed = lambda seq: self._tell(KeyListChanged(seq))
+        membership = Membership(store, remote, self._secrets, self._slots.key_name(slot))
+        sender = Sender(store, remote, self._clock, self._dice, self._tell, lambda: self._worker.stopping)
+        if slot != self._slots.current:
+            self._slots.use(slot)
+        self._store, self._remote, self._membership, self._sender = store, remote, membership, sender
+        if store.recovered is not None:
+            self._tell(StoreReplaced(store.recovered))
 
     def _pass(self, trigger: Trigger, timeout_s: float) -> SyncReport:
         self._membership.find_key()
@@ -386,11 +402,8 @@ class GreenTrip(Recording):
 
     def _bundle(self, trip_id: str) -> Bundle:
         with self._ready():
-            try:
-                found = self._store.receipt_of(trip_id)
-                record = self._store.trip(trip_id).record if found else None
-            except ValueError:
-                raise Untrusted("what this phone kept is damaged") from None
+            found = self.receipt(trip_id)
+            record = self._store.trip(trip_id).record if found else None
             if found is None or not record:  # bytes go 400 days after a trip was refused
                 raise Untrusted("there is no receipt for this trip")
             return Bundle.of(record, *found, self._store.get("key_list"))
@@ -414,10 +427,9 @@ class GreenTrip(Recording):
             self._worker.start(background=self._background)
 
     def _rest(self) -> None:
-        """End what runs: the pass under way first learns it, then its call is cut."""
-        self._worker.stop(0.0)
-        self._http.close()
+        """End what runs: the pass under way learns it and its call is cut; the connection stays closed."""
         self._worker.stop(STOP_S)
+        self._http.close()  # also for calls that are not the worker's
 
     def _shut(self) -> None:
         self._rest()

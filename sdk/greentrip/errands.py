@@ -15,7 +15,7 @@ from typing import cast
 from greentrip.errors import Unreachable
 from greentrip.events import Erased, Event
 from greentrip.remote import Remote, field_of
-from greentrip.store import Store
+from greentrip.store import OPTED_OUT, Store
 from greentrip.wire import ids_digest
 
 CHECK_IN_S = 7 * 24 * 3600.0
@@ -24,6 +24,8 @@ LATER_S = 24 * 3600.0
 """After an answer that refuses the call, or is none of this protocol."""
 SOON_S = 3600.0
 """After an answer that promises better. Longer than any back-off: records go first meanwhile."""
+UNANSWERED_S = 300.0
+"""After no answer, or none that can be trusted: records go first the next time."""
 ERASURES_A_CALL_MAX = 500
 IDS_A_CALL_MAX = 2_000
 CHECKED = "checked_ms"
@@ -71,9 +73,8 @@ class Errands:
         """What is due once a week, one call after the other."""
         if not self._is_due("check_in", now_ms):
             return None
-        sweep = self._store.get(_SWEEP)
-        if sweep is not None:
-            return self._compare(json.loads(sweep), now_ms)
+        if self._store.get(_SWEEP) is not None:
+            return self._compare(self._kept(_SWEEP), now_ms)
         checked_ms = self._store.number(CHECKED)
         if not checked_ms:
             if self._store.settled_ids():
@@ -88,13 +89,15 @@ class Errands:
         """When the next errand is due by itself (over: now); None while none is. `signed`: the phone has a key."""
         times = []
         if self._store.erasure_orders():
-            times.append(self._later_ms("erasure"))
+            times.append(self._later_ms("erasure", now_ms))
         elif signed and self._store.erasures():
-            times.append(self._later_ms("trip_erasures"))
-        checked_ms = self._store.number(CHECKED)
-        if signed and (checked_ms or self._store.get(_SWEEP)):
-            planned_ms = checked_ms + round(CHECK_IN_S * 1000) if not self._store.get(_SWEEP) else now_ms
-            times.append(max(self._later_ms("check_in"), min(planned_ms, now_ms + round(CHECK_IN_S * 1000))))
+            times.append(self._later_ms("trip_erasures", now_ms))
+        checked_ms, sweeps = self._store.number(CHECKED), self._store.get(_SWEEP)
+        if signed and (checked_ms or sweeps) and not self._store.get(OPTED_OUT):
+            # As `routine` has it: a time ahead is absurd, and over.
+            over = sweeps or checked_ms > now_ms
+            planned_ms = now_ms if over else checked_ms + round(CHECK_IN_S * 1000)
+            times.append(max(self._later_ms("check_in", now_ms), planned_ms))
         return max(now_ms, min(times)) if times else None
 
     def check_in_now(self) -> None:
@@ -134,7 +137,7 @@ class Errands:
 
     def _compare(self, sweep: dict[str, object], now_ms: int) -> Errand:
         """First by month and digest; where those differ, id by id, in pieces."""
-        start = sweep["from"]
+        start = sweep.get("from")
         if not isinstance(start, int):
             return Errand("check_in", "GET", "/v1/sync-state", b"", lambda value: self._months(value, now_ms))
         ids = self._store.settled_ids()[start : start + IDS_A_CALL_MAX]
@@ -149,7 +152,7 @@ class Errands:
         ours = {month: ids_digest(ids) for month, ids in self._store.settled_months().items()}
         # Another phone's trips make a month differ for good: it is compared again when either side has changed.
         both = {month: [theirs.get(month), ours.get(month)] for month in {*theirs, *ours}}
-        verified = json.loads(self._store.get(_MONTHS) or "{}")
+        verified = self._kept(_MONTHS)
         if any(pair[0] != pair[1] and pair != verified.get(month) for month, pair in both.items()):
             self._store.put(_SWEEP, json.dumps({"from": 0, "months": both}))
         else:
@@ -162,7 +165,7 @@ class Errands:
         if lost:
             self._store.requeue(sorted(lost))  # it was set back to a time before these
         if len(asked) < IDS_A_CALL_MAX:
-            self._store.put(_MONTHS, json.dumps(sweep["months"]))
+            self._store.put(_MONTHS, json.dumps(sweep.get("months", {})))
             self._finish(now_ms)
         else:
             start = cast("int", sweep["from"]) + len(asked) - len(lost)
@@ -174,12 +177,21 @@ class Errands:
         # A server that was set back has forgotten what it was told to erase since, and no comparison shows that.
         self._store.repeat_erasures()
 
-    def _is_due(self, name: str, now_ms: int) -> bool:
-        later_ms = self._later_ms(name)
-        return later_ms <= now_ms or later_ms > now_ms + LATER_S * 1000
+    def _kept(self, name: str) -> dict[str, object]:
+        """An object that this phone keeps; an empty one where it is damaged: then the comparison begins anew."""
+        try:
+            value = json.loads(self._store.get(name) or "{}")
+        except (ValueError, RecursionError):
+            value = {}
+        return value if isinstance(value, dict) else {}
 
-    def _later_ms(self, name: str) -> int:
-        return self._store.number(f"later:{name}")
+    def _is_due(self, name: str, now_ms: int) -> bool:
+        return self._later_ms(name, now_ms) <= now_ms
+
+    def _later_ms(self, name: str, now_ms: int) -> int:
+        """Until when an errand was put off; 0 for a time so far ahead that the clock must have jumped back since."""
+        later_ms = self._store.number(f"later:{name}")
+        return later_ms if later_ms <= now_ms + LATER_S * 1000 else 0
 
 
 def _json(value: object) -> bytes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import partial
 from typing import cast
 
 from greentrip import retry
 from greentrip.clock import Clock
-from greentrip.errands import LATER_S, SOON_S, Errand, Errands
-from greentrip.errors import NotEnrolled, Unreachable, Untrusted
+from greentrip.errands import LATER_S, SOON_S, UNANSWERED_S, Errand, Errands
+from greentrip.errors import NotEnrolled, ServerError, Unreachable, Untrusted
 from greentrip.events import Event, Paused, RecordDamaged, RecordSetAside, RecordSettled
 from greentrip.health import SyncNote
 from greentrip.http import Answer
@@ -27,6 +27,7 @@ from greentrip.wire import BATCH_BYTES_MAX, BATCH_LINES_MAX, NDJSON, RECEIPT_HEA
 LEASE_S = 120.0
 REQUEST_TIMEOUT_S = 30.0
 ASK_AGAIN_S = 24 * 3600.0
+ASK_AGAIN_S_MIN = 60.0
 NAP_S = 0.25
 """While it waits within a pass, it looks up so often whether it is to stop."""
 PRUNE_S = 24 * 3600.0
@@ -98,7 +99,7 @@ class Sender:
                 if this.no_word and not self._is_due():
                     return Stop.WAIT, retry.NO_RESULT
                 if not self._slept(this, action.until_ms):
-                    return action.stop, action.detail
+                    return (Stop.SUSPENDED, "") if self._stopping() else (action.stop, action.detail)
                 action = self._step(Asked(Trigger.TIMER))
                 continue
             if self._stopping():
@@ -158,7 +159,7 @@ class Sender:
             self._store.release(lease)
             raise
         except Unreachable as error:
-            action = self._step(NoAnswer(str(error)))
+            action = self._step(self._unanswered(error))
         except Untrusted as error:
             action = self._step(retry.Untrusted(str(error)))
         else:
@@ -182,7 +183,7 @@ class Sender:
             raise Unreachable(f"an answer of type {call.answer.media_type or 'unknown'}")
         at = self._remote.verify(call, ndjson=True)
         at_ms = round(datetime.fromisoformat(at).timestamp() * 1000)
-        found = read_results(call.answer.body, {record.sha256 for record in batch}, self._now_ms())
+        found = read_results(call.answer.body, {record.sha256 for record in batch}, self._now_ms(), at_ms)
         receipt = Receipt(
             jws=call.answer.headers[RECEIPT_HEADER.lower()],
             device=self._remote.device,
@@ -212,10 +213,11 @@ class Sender:
                     self._remote.verify(call, ndjson=False)
             else:
                 answer = self._remote.send_plain(errand.method, errand.target, errand.body, time_left_s)
-        except Unreachable as error:
-            return self._step(NoAnswer(str(error)))
-        except Untrusted as error:
-            return self._step(retry.Untrusted(str(error)))
+        except (Unreachable, Untrusted) as error:
+            # Records go first when there is a next time: this call alone may be in trouble.
+            self.errands.put_off(errand, self._now_ms(), UNANSWERED_S)
+            untrusted = isinstance(error, Untrusted)
+            return self._step(retry.Untrusted(str(error)) if untrusted else self._unanswered(error))
         verdict = retry.classify(answer.status, problem_kind(answer))
         if verdict is Verdict.READ and self._is_done(errand, answer):
             return self._step(retry.Served())
@@ -248,6 +250,10 @@ class Sender:
             until = datetime.fromtimestamp(action.until_ms / 1000, UTC)
             self._tell(Paused(action.stop, action.detail, None if action.stop is Stop.LOGIN else until))
         return action
+
+    def _unanswered(self, error: ServerError) -> retry.Event:
+        """That nobody answered; a call that we cut ourselves is no failure."""
+        return Asked(Trigger.TIMER) if self._stopping() else NoAnswer(str(error))
 
     def _answered(self, answer: Answer, rows: int) -> Answered:
         problem = problem_of(answer)
@@ -323,17 +329,20 @@ class _Pass:
         """The kind of the last problem."""
 
 
-def read_results(body: bytes, sent: set[str], now_ms: int) -> list[Settlement]:
-    """The results that settle something. Unknown statuses, foreign hashes and contradictions leave a record pending."""
+def read_results(body: bytes, sent: set[str], now_ms: int, at_ms: int) -> list[Settlement]:
+    """The results that settle something. Unknown statuses, foreign hashes and contradictions leave a record pending.
+
+    `now_ms` is the time by the phone's clock, `at_ms` by the server's.
+    """
     by_hash: dict[str, list[Settlement]] = {}
     for line in split_lines(body):
-        item = _read_result(line, now_ms)
+        item = _read_result(line, now_ms, at_ms)
         if item is not None and item.sha256 in sent:
             by_hash.setdefault(item.sha256, []).append(item)
     return [items[0] for items in by_hash.values() if len({item.state for item in items}) == 1]
 
 
-def _read_result(line: bytes, now_ms: int) -> Settlement | None:
+def _read_result(line: bytes, now_ms: int, at_ms: int) -> Settlement | None:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -345,15 +354,16 @@ def _read_result(line: bytes, now_ms: int) -> Settlement | None:
     if not isinstance(digest, str) or not isinstance(status, str) or status not in (FINAL | WAITING):
         return None
     state = State(status)
-    return Settlement(digest, state, line, None if state in FINAL else _ask_again_ms(result, now_ms))
+    return Settlement(digest, state, line, None if state in FINAL else now_ms + _ask_again_in_ms(result, at_ms))
 
 
-def _ask_again_ms(result: dict[str, object], now_ms: int) -> int:
-    """When to ask again: on the day that the server names, at the latest tomorrow."""
-    tomorrow_ms = now_ms + round(ASK_AGAIN_S * 1000)
+def _ask_again_in_ms(result: dict[str, object], at_ms: int) -> int:
+    """How long until the phone asks again: to the day that the server names, a day at most. By the server's time: a
+    phone whose clock is ahead would take that day for over, and ask at once, and again."""
+    day_ms = round(ASK_AGAIN_S * 1000)
     try:
         day = date.fromisoformat(str(result.get("held_until", "")))
     except ValueError:
-        return tomorrow_ms
-    named_ms = round(datetime.combine(day, time(), CHINA_TIME).timestamp() * 1000)
-    return max(now_ms + round(timedelta(minutes=1).total_seconds() * 1000), min(named_ms, tomorrow_ms))
+        return day_ms
+    wait_ms = round(datetime.combine(day, time(), CHINA_TIME).timestamp() * 1000) - at_ms
+    return max(round(ASK_AGAIN_S_MIN * 1000), min(wait_ms, day_ms)) if wait_ms > 0 else day_ms

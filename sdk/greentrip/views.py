@@ -251,14 +251,18 @@ def _sampled(item: MeasuredLeg) -> dict[str, int]:
 
 def sampling_of(rows: Sequence[TripRow]) -> tuple[Sampling, ...]:
     """What was asked for by mode, over stored trips. Those of an older version did not count it."""
-    legs = [leg for row in rows for leg in cast("Sequence[dict[str, object]]", row.summary["legs"])]
-    found = []
-    for mode in Mode:
-        counts = [cast("dict[str, int]", leg["sampling"]) for leg in legs if leg["mode"] == mode and "sampling" in leg]
-        if counts:
-            seconds, fixes, asked = (sum(count[key] for count in counts) for key in ("seconds", "fixes", "asked"))
-            found.append(Sampling(mode, len(counts), seconds, fixes, asked))
-    return tuple(found)
+    counts: dict[str, list[tuple[int, int, int]]] = {}
+    for row in rows:
+        with suppress(KeyError, TypeError, ValueError):  # not counted, or damaged
+            for leg in cast("Sequence[dict[str, object]]", row.summary["legs"]):
+                sampled = cast("dict[str, int]", leg["sampling"])
+                count = int(sampled["seconds"]), int(sampled["fixes"]), int(sampled["asked"])
+                counts.setdefault(str(leg["mode"]), []).append(count)
+    return tuple(
+        Sampling(mode, len(counts[mode]), *(sum(column) for column in zip(*counts[mode], strict=True)))
+        for mode in Mode
+        if mode in counts
+    )
 
 
 def _said_by_the_phone(item: MeasuredLeg) -> list[Reason]:

@@ -1,7 +1,8 @@
-"""docs/reference/sdk.md, methodology.md and queue.md say what the code says."""
+"""docs/reference/sdk.md, methodology.md, queue.md and queue-faults.md say what the code says."""
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import re
 from functools import cache
@@ -19,13 +20,13 @@ from greentrip_server.docs import with_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-SDK, METHODOLOGY, QUEUE = (
-    (REFERENCE / name).read_text(encoding="utf-8") for name in ("sdk.md", "methodology.md", "queue.md")
+SDK, METHODOLOGY, QUEUE, FAULTS = (
+    (REFERENCE / name).read_text(encoding="utf-8")
+    for name in ("sdk.md", "methodology.md", "queue.md", "queue-faults.md")
 )
 VIEWS = [
     value for name in greentrip.__all__ if dataclasses.is_dataclass(value := getattr(greentrip, name))
 ]  # what a method takes or gives
-PROMISES_KEPT = {1, 2, 3, 8, 9, 15, 16, 22}
 PROMISES = 22
 
 
@@ -121,17 +122,47 @@ def _tests_in(path: str) -> frozenset[str]:
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def test_the_promises_of_the_queue_name_tests_that_exist():
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", QUEUE)
-    assert len(named) == QUEUE.count("`tests/") > 40
+def _named(text: str) -> list[tuple[str, str]]:
+    """The tests that a text names: file and function."""
+    return re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+
+
+def _rows(text: str) -> list[str]:
+    """The rows of the tables of a text, without their heads."""
+    return re.findall(r"^\| (?!---)(.*) \|$", re.sub(r"^\|.*\n\| ---.*$", "", text, flags=re.MULTILINE), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [QUEUE, FAULTS], ids=["queue", "faults"])
+def test_the_tests_that_a_page_names_exist(page: str):
+    named = _named(page)
+    assert len(named) == page.count("`tests/") > 80
     assert [f"{path}::{name}" for path, name in named if name not in _tests_in(path)] == []
 
 
-def test_every_promise_is_kept_or_said_not_to_be():
-    kept, _, rest = QUEUE.partition("## What does not hold yet")
-    headings = [int(number) for number in re.findall(r"^### (\d+)\. ", kept, re.MULTILINE)]
-    assert headings == sorted(PROMISES_KEPT)
-    rows = [int(number) for number in re.findall(r"^\| (\d+) \|", rest, re.MULTILINE)]
-    assert sorted(headings + rows) == list(range(1, PROMISES + 1))
-    for section in re.split(r"^### ", kept, flags=re.MULTILINE)[1:]:
-        assert "`tests/" in section, section.splitlines()[0]
+def test_every_promise_stands_there_with_the_tests_that_prove_it():
+    sections = dict(re.findall(r"^### (\d+)\. .*\n((?:(?!^##).*\n)*)", QUEUE, re.MULTILINE))
+    assert list(sections) == [str(number) for number in range(1, PROMISES + 1)]
+    told = dict(re.findall(r"^\| (\d+) \| \[.*\]\(#.*\) \| (\d+) \|$", QUEUE, re.MULTILINE))
+    assert told == {number: str(len(set(_named(text)))) for number, text in sections.items()}
+    assert "0" not in told.values()
+
+
+def test_what_others_suffered_and_every_fault_has_a_test():
+    suffered = QUEUE.partition("## What others' users suffered")[2]
+    rows = [*_rows(suffered), *_rows(FAULTS)]
+    assert len(rows) > 60
+    assert [row for row in rows if not _named(row)] == []
+
+
+UNITS = {
+    "s": 1, "min": 60, "h": 3600, "days": 86_400, "KiB": 1024, "MiB": 1024**2, "records": 1, "": 1,
+}  # fmt: skip
+
+
+def test_the_limits_of_the_queue_are_those_of_the_code():
+    rows = re.findall(r"^\| .* \| ([\d ]*\d) ?(\w*) \| `([\w.]+)\.(\w+)` \|$", QUEUE, re.MULTILINE)
+    assert len(rows) == len(_rows(QUEUE.partition("## Limits")[2].partition("## ")[0]))
+    for number, unit, module, name in rows:
+        kept = getattr(importlib.import_module(module), name)
+        in_units = kept / 1000 if name.endswith("_MS") else kept * 86_400 if name.endswith("_DAYS") else kept
+        assert int(number.replace(" ", "")) * UNITS[unit] == in_units, name

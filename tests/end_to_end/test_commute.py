@@ -13,25 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from greentrip import GreenTrip, Mode, Network, Point, State, Stop, SystemClock, Untrusted
+from greentrip import GreenTrip, Mode, Network, Point, State, Stop, Untrusted
 from greentrip.methodology import Reason
 from greentrip.testing import Relay
-from greentrip.trip import CHINA_TIME
 from support.child_phone import PhoneDied, child_phone
+from support.commuting import local, reopened
 from support.server import ServerProcess, commute, new_number, phone, server_process
 
 COMMUTE_MG = 2_517_120
-LEASE_S = 120
-
-
-class LaterClock(SystemClock):
-    """The time so much later: what a phone sees that is opened again after a while."""
-
-    def __init__(self, later_s: float) -> None:
-        self._later_s = later_s
-
-    def now(self) -> float:
-        return super().now() + self._later_s
 
 
 @pytest.fixture(scope="module")
@@ -53,23 +42,6 @@ def network_to(server: ServerProcess) -> Iterator[tuple[Relay, ServerProcess]]:
     """The network between phones and the server, and the server as they see it."""
     with Relay(int(server.url.rsplit(":", 1)[1])) as relay:
         yield relay, replace(server, facts=server.facts | {"url": f"http://127.0.0.1:{relay.port}"})
-
-
-def reopened(folder: Path, seen: ServerProcess, later_s: float = 0.0) -> GreenTrip:
-    return GreenTrip.open(
-        folder,
-        server=seen.url,
-        root_key=seen.root_key,
-        network=Network.sample(),
-        clock=LaterClock(later_s),
-        dice=lambda: 0.0,
-    )
-
-
-def local(days_ago: int, hour: int, minute: int = 0) -> datetime:
-    """A time of a past day, by the clocks of Beijing."""
-    day = datetime.now(CHINA_TIME).replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return (day - timedelta(days=days_ago)).astimezone(UTC)
 
 
 def bus_ride(green: GreenTrip, days_ago: int, hour: int) -> str:

@@ -13,7 +13,9 @@ EXIT_CODE = 3
 
 
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    # In one piece: two threads speak, and print() writes word by word.
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def record(phone: GreenTrip) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from greentrip import GreenTrip, Network, SystemClock, TripView
+from greentrip.wire import sha256_hex
 from support.commuting import RIDE_FROM, RIDE_S, RIDE_TO, ride_at
 
 SPEED = 20
@@ -39,7 +40,7 @@ def ride(phone: GreenTrip, number: int) -> TripView:
     say("began", number)
     phone.start("bus", RIDE_FROM, at=at)
     trip = phone.finish(RIDE_TO, at=at + timedelta(seconds=RIDE_S))
-    say("recorded", trip.id, (trip.record or b"").hex())
+    say("recorded", trip.id, sha256_hex(trip.record or b""))
     return trip
 
 

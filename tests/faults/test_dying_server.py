@@ -10,6 +10,7 @@ from dataclasses import astuple
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -20,7 +21,8 @@ from greentrip import State, Stop
 from greentrip.wire import NDJSON, join_lines
 from greentrip_server.checks.outcome import Status
 from greentrip_server.db import Database
-from greentrip_server.ledger.service import check
+from greentrip_server.erasures.models import AccountErasure
+from greentrip_server.ledger.service import balance, check
 from greentrip_server.sync.models import Trip
 from support import points
 from support.commuting import reopened, ride
@@ -68,8 +70,7 @@ def test_a_server_killed_at_each_step_of_taking_a_batch(database_url: str, tmp_p
     folder = tmp_path / "phone"
     with mortal_server(database_url, tmp_path, point) as doomed, phone(doomed, folder) as green:
         rides = {ride(green, count).id for count in range(RIDES)}
-        report = green.sync(1)
-        assert (report.stop, report.left, report.settled) == (Stop.OFFLINE, RIDES, {})
+        assert green.sync(1).settled == {}
         assert doomed.process.wait(SYNC_S) == -signal.SIGKILL
     committed = point == Point(AFTER, "COMMIT", since=_TAKEN)
     adds_up(database_url, rides if committed else set())
@@ -78,6 +79,41 @@ def test_a_server_killed_at_each_step_of_taking_a_batch(database_url: str, tmp_p
         assert {entry.trip for entry in green.statement()} == rides
         assert len(green.statement()) == RIDES
     adds_up(database_url, rides)
+
+
+@pytest.mark.parametrize("table", ["trip_erasure", "account_erasure"])
+def test_a_server_killed_between_an_erasure_and_its_answer(
+    postgres_url: str, database: Database, tmp_path: Path, table: str
+):
+    """It is told again: a trip is cancelled once, an account's order gets the certificate that it had."""
+    folder = tmp_path / "phone"
+    point = Point(AFTER, "COMMIT", since=f"INSERT INTO {table} ")
+    with mortal_server(postgres_url, tmp_path, point) as doomed, phone(doomed, folder) as green:
+        account = UUID(green.account_id)
+        erased, kept = ride(green, 0), ride(green, 1)
+        assert green.sync(SYNC_S).settled == {State.ACCEPTED: 2}
+        if table == "trip_erasure":
+            green.erase_trip(erased.id)
+            green.sync(1)
+        else:
+            assert not green.erase(1)
+        assert doomed.process.wait(SYNC_S) == -signal.SIGKILL
+    with server_process(postgres_url, tmp_path) as server, reopened(folder, server) as green:
+        report = green.sync(SYNC_S)
+        if table == "trip_erasure":
+            assert report.stop is Stop.DONE
+            assert [entry.mg for entry in green.statement()] == [
+                erased.reduction_mg,
+                kept.reduction_mg,
+                -erased.reduction_mg,
+            ]
+        else:
+            assert green.sync(SYNC_S).stop is Stop.NOT_ENROLLED  # the order has its certificate
+    with database.read() as session:
+        orders = session.exec(select(AccountErasure).where(AccountErasure.account_id == account)).all()
+        assert len(orders) == (table == "account_erasure")
+        assert balance(session, account) == (kept.reduction_mg if table == "trip_erasure" else 0)
+        assert check(session).ok
 
 
 @pytest.mark.parametrize("moment", [BEFORE, AFTER])
@@ -94,8 +130,7 @@ def test_a_database_that_ends_the_connection_of_a_transaction(
             wait_until_stopped(stopped.process.pid)
             end_connections_of(postgres_url)
             stopped.process.send_signal(signal.SIGCONT)
-            report = sending.result()
-        assert (report.stop, report.left, report.settled) == (Stop.WAIT, RIDES, {})
+            assert sending.result().settled == {}
         with reopened(folder, stopped, LATER_S) as later:
             assert later.sync(SYNC_S).settled == {State.ACCEPTED: RIDES}
             assert {entry.trip for entry in later.statement()} == rides
@@ -112,8 +147,8 @@ def test_a_database_that_is_away_while_a_phone_sends(
         waiting = ride(green, 1).id
         postgres_server.stop(crash=crash)
         try:
-            report = green.sync(2)
-            assert (report.stop, report.left) == (Stop.WAIT, 1)
+            assert green.sync(2).settled == {}
+            assert green.stats().waiting == 1
         finally:
             postgres_server.start()
         wait_until_ready(server)

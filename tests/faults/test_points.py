@@ -62,6 +62,7 @@ class Commuter:
 
     def kept(self, green: GreenTrip, but: Collection[str] = ()) -> dict[str, bytes | None]:
         """The phone's trips by id: what was told is there with the same bytes, except what was being erased."""
+        assert green.recovered is None  # nothing had to be mended
         kept = {trip.id: trip.record for trip in green.trips()}
         assert len(kept) == len(green.trips())
         assert {id: line for id, line in self.told.items() if id not in but}.items() <= kept.items()
@@ -162,13 +163,25 @@ def test_killed_while_it_sends(commuter: Commuter, point: Point):
         assert drains(green).settled == ({} if settled else {State.ACCEPTED: RIDES})
 
 
-_GIVE_BACK = "UPDATE queue SET state = prior"
+def test_what_was_sent_when_it_was_killed_can_be_erased(commuter: Commuter):
+    """Nobody heard that it arrived, so the server is told."""
+    erased = next(iter(commuter.told))
+    with commuter.child() as child:
+        killed(child, Point(AFTER, f"read {POST}"), "sync", SYNC_S)
+    with commuter.opened_again() as green:
+        green.erase_trip(erased)
+        drains(green)
+        trips = green.account().trips
+        assert (trips["accepted"], trips["erased"]) == (RIDES - 1, 1)
 
 
-@pytest.mark.parametrize("point", around(_GIVE_BACK, since="send"), ids=str)
+_GIVE_BACK = "UPDATE queue SET state = coalesce(prior"
+
+
+@pytest.mark.parametrize("point", around(_GIVE_BACK, since="UPDATE queue SET prior"), ids=str)
 def test_killed_while_it_gives_back_what_nobody_answered(commuter: Commuter, point: Point):
     with commuter.child(url=NOWHERE) as child:
-        killed(child, Point(point.moment, _GIVE_BACK, since="UPDATE queue SET prior"), "sync", SYNC_S)
+        killed(child, point, "sync", SYNC_S)
     with commuter.opened_again() as green:
         assert commuter.kept(green) == commuter.told
         assert drains(green).settled == {State.ACCEPTED: RIDES}

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
@@ -125,10 +125,11 @@ class StormPhone:
     name: str
     began: float
     account: UUID
+    process: subprocess.Popen[str] | None = None
     lives: int = 0
     next_ride: int = 0
-    told: dict[str, bytes] = field(default_factory=dict)
-    """What `finish()` returned."""
+    told: dict[str, str] = field(default_factory=dict)
+    """What `finish()` returned: the hash of each record."""
     erasing: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
 
@@ -147,17 +148,20 @@ class StormPhone:
         )
 
     def die(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        self._listen(-signal.SIGKILL)
+        """SIGKILL; nothing happens when there is no process."""
+        if self.process is not None:
+            self.process.kill()
+            self._listen(-signal.SIGKILL)
 
     def end(self) -> None:
         """Close in order."""
         self._listen(0)
 
     def _listen(self, status: int) -> None:
-        out, err = self.process.communicate(timeout=END_S)
-        assert (self.process.returncode, err) == (status, "")
+        assert self.process is not None
+        process, self.process = self.process, None
+        out, err = process.communicate(timeout=END_S)
+        assert (process.returncode, err) == (status, "")
         for line in out.splitlines(keepends=True):
             if line.endswith("\n"):  # the last one may have been cut by the kill
                 self._hear(*line.split())
@@ -166,8 +170,8 @@ class StormPhone:
         match word, *rest:
             case "began", number:
                 self.next_ride = int(number) + 1
-            case "recorded", trip, record:
-                self.told[trip] = bytes.fromhex(record)
+            case "recorded", trip, digest:
+                self.told[trip] = digest
             case "erasing", trip:
                 self.erasing.add(trip)
             case "erased", trip:
@@ -175,8 +179,8 @@ class StormPhone:
 
     # In the end
 
-    def drains(self) -> None:
-        """One sync settles all that is left, and the phone is where its server is."""
+    def drains(self) -> int:
+        """One sync settles all that is left, and the phone is where its server is. Returns how many were left."""
         with reopened(self.folder, self.storm.server, LATER_S) as green:
             report = green.sync(SYNC_S)
             assert (report.stop, report.left) == (Stop.DONE, 0), report
@@ -192,9 +196,11 @@ class StormPhone:
                 credited[entry.trip] += entry.mg
             assert {trip for trip, mg in credited.items() if mg} == set(kept)
         self._is_what_the_server_has(kept)
+        return sum(report.settled.values())
 
     def _kept_what_it_told(self, kept: dict[str, bytes]) -> None:
-        assert {trip: line for trip, line in self.told.items() if trip not in self.erasing}.items() <= kept.items()
+        surely = {trip: digest for trip, digest in self.told.items() if trip not in self.erasing}
+        assert surely.items() <= {trip: sha256_hex(line) for trip, line in kept.items()}.items()
         assert not self.erased & set(kept)
         # A kill may have come between the commit and the word.
         assert len(set(kept) - set(self.told)) <= self.lives
@@ -231,11 +237,11 @@ def storm(postgres_server: PostgresServer, tmp_path: Path, seed: int) -> Iterato
             with phone(server, folder) as green:
                 account = UUID(green.account_id)
             made.phones.append(StormPhone(made, folder, f"{seed}-{number}", time.time(), account))
-        yield made
-        for one in made.phones:
-            with suppress(AttributeError):
-                one.process.kill()
-                one.process.communicate()
+        try:
+            yield made
+        finally:
+            for one in made.phones:
+                one.die()
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -245,8 +251,7 @@ def test_whatever_dies_everything_adds_up(storm: Storm, seed: int):
     storm.rage()
     for one in storm.phones:
         one.end() if storm.dice.random() < 0.5 else one.die()
-    for one in storm.phones:
-        one.drains()
+    left = [one.drains() for one in storm.phones]
     database = Database(storm.url)
     with database.read() as session:
         report = check(session)
@@ -254,4 +259,4 @@ def test_whatever_dies_everything_adds_up(storm: Storm, seed: int):
     assert report.ok, report.findings
     recorded = sum(len(one.told) for one in storm.phones)
     assert recorded > PHONES
-    print(f"seed {seed}: {recorded} trips, {dict(storm.happened)}")
+    print(f"seed {seed}: {recorded} trips, {sum(left)} of them left for the end; {dict(storm.happened)}")

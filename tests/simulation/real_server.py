@@ -21,6 +21,7 @@ from greentrip_server.app import create_app
 from greentrip_server.enrolment.models import PersonAccount
 from greentrip_server.enrolment.sender import MemorySender
 from greentrip_server.ledger.service import check
+from greentrip_server.limits import Limits
 from greentrip_server.runtime import start
 from greentrip_server.settings import Settings
 from greentrip_server.sync.judge import recheck_all
@@ -63,6 +64,7 @@ class RealServer:
         self._now, self._database_is_up = now, True
         self._sender.codes.clear()
         self._put_back("template")
+        self.start()
 
     def end(self) -> None:
         self.transport.stop()
@@ -76,7 +78,14 @@ class RealServer:
         self._database.engine.dispose()
 
     def start(self) -> None:
-        """A process holds nothing that a new one would not have."""
+        # What a process holds beside its database: who called how often.
+        settings = self._runtime.settings
+        fresh = Limits(
+            device_calls_max=settings.device_calls_a_minute_max,
+            enrolments_max=settings.enrolments_a_minute_max,
+            now=lambda: self._now(),
+        )
+        vars(self._runtime.limits).update(vars(fresh))
 
     def set_database(self, up: bool) -> None:
         self._database_is_up = up

@@ -1,11 +1,16 @@
 """Phones that are opened again, and rides that do not meet: many a day, over many days."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from greentrip import GreenTrip, Mode, Network, Point, SystemClock, TripView
 from greentrip.trip import CHINA_TIME
-from support.server import ServerProcess
+
+if TYPE_CHECKING:
+    from support.server import ServerProcess  # heavy, and not needed by a phone in a process of its own
 
 RIDES_A_DAY = 16
 RIDE_FROM, RIDE_TO = Point(39.90, 116.40), Point(39.93, 116.43)

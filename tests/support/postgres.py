@@ -62,9 +62,9 @@ class PostgresServer:
         self._administer(f'CREATE DATABASE "{name}"')
         return name
 
-    def copy_database(self, name: str) -> str:
+    def copy_database(self, name: str, copy: str | None = None) -> str:
         """A new database that holds what this one does; nobody may be connected to it. Returns its name."""
-        copy = f"test_{uuid.uuid4().hex}"
+        copy = copy or f"test_{uuid.uuid4().hex}"
         self._administer(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
         return copy
 

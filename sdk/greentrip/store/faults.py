@@ -33,6 +33,8 @@ def typed_errors() -> Iterator[None]:
             f"the store cannot be used ({name}): check the folder; what was committed is kept",
             f"本地存储不可用（{name}）：请检查存储目录；已提交的记录均已保留",
         ) from error
+    except UnicodeDecodeError as error:  # of SQLite's message, when it holds a damaged text
+        raise StorageCorrupt from error
     except OSError as error:
         raise StorageError(
             f"the folder cannot be used ({error.strerror}): choose another",

@@ -14,7 +14,8 @@ from greentrip import fork
 from greentrip.errors import StorageCorrupt, StorageError, StorageNewer, Suspended
 from greentrip.store.faults import name_of, typed_errors
 from greentrip.store.migrations import MIGRATIONS
-from greentrip.store.salvage import ends_with_its_log, move_aside, moved_aside, salvage, text_of, was_salvaged
+from greentrip.store.salvage import ends_with_its_log, move_aside, moved_aside, salvage, text_of
+from greentrip.store.shape import has_its_shape
 
 BUSY_TIMEOUT_MS = 5_000
 BUSY_PAUSE_S = 0.01
@@ -156,17 +157,14 @@ class StoreFile:
         with typed_errors():
             if not ends_with_its_log(self.path):
                 move_aside(self.path)
-        for _ in range(2):
-            try:
-                self._connect()
-                self._migrate()
-                break
-            except StorageCorrupt:
-                # Another process may have been faster: what is there now need not be what was found damaged.
-                with typed_errors():
-                    if self._is_in_place():
-                        move_aside(self.path)
-        else:
+        try:
+            self._connect()
+            self._migrate()
+        except StorageCorrupt:
+            # Another process may have been faster: what is there now need not be what was found damaged.
+            with typed_errors():
+                if self._is_in_place():
+                    move_aside(self.path)
             self._connect()
             self._migrate()
         self._salvage()
@@ -196,6 +194,8 @@ class StoreFile:
             # The whole check, also of the indices: an UPDATE fails for ever where one does not fit its table.
             if self._durable.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
                 raise StorageCorrupt
+            if not has_its_shape(self._durable, version):
+                raise StorageCorrupt
             for number, (_, script) in enumerate(MIGRATIONS[version:], start=version + 1):
                 with self._write() as db:
                     # Another process may have been first; the version is read again under the write lock.
@@ -206,17 +206,15 @@ class StoreFile:
             failed.pop_all()
 
     def _salvage(self) -> None:
-        """Copy what can be read of the file that was moved aside last, if that was not done: a process may have died
-        between the one and the other."""
-        aside = max(moved_aside(self.path), default=None)
-        if aside is None:
+        """Copy what can be read of a file that was moved aside, if that was not done: a process may have died between
+        the one and the other."""
+        asides = moved_aside(self.path)
+        if not asides:
             return
         with self._lock, ExitStack() as failed:
             failed.callback(self._let_go)
             with self._write() as db:
-                if not was_salvaged(aside, db):
-                    salvage(aside, db)
-                    self.recovered = aside
+                self.recovered = salvage(asides, db) or self.recovered
             failed.pop_all()
 
 

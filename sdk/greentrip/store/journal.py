@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -41,9 +42,10 @@ class Journal(StoreFile):
                 raise NoTrip
             if fact(db, OPTED_OUT) is not None:
                 raise OptedOut
+            step = (event.kind, event.at, event.monotonic, event.boot, json.dumps(dict(event.body)))
             db.execute(
-                "INSERT INTO event (kind, at, monotonic, boot, body) VALUES (?, ?, ?, ?, ?)",
-                (event.kind, event.at, event.monotonic, event.boot, json.dumps(dict(event.body))),
+                "INSERT INTO event (kind, at, monotonic, boot, body, crc) VALUES (?, ?, ?, ?, ?, ?)",
+                (*step, _crc(step)),
             )
 
     def mark(self) -> Mark:
@@ -56,14 +58,16 @@ class Journal(StoreFile):
 
         Raises `StorageError` where one cannot be read: the others say nothing without it.
         """
-        rows = self._read("SELECT kind, at, monotonic, boot, body FROM event ORDER BY seq")
-        try:
-            return [_event(*row) for row in rows]
-        except (TypeError, ValueError):
-            raise StorageError(
-                "the trip in progress is damaged on this phone: cancel() it; finished trips are kept",
-                "进行中的出行数据已损坏：请取消该出行；已完成的出行均已保留",
-            ) from None
+        found = []
+        for *step, crc in self._read("SELECT kind, at, monotonic, boot, body, crc FROM event ORDER BY seq"):
+            if crc not in (None, _crc(step)):  # None: of an older version
+                raise StorageError(
+                    "the trip in progress is damaged on this phone: cancel() it; finished trips are kept",
+                    "进行中的出行数据已损坏：请取消该出行；已完成的出行均已保留",
+                )
+            kind, at, monotonic, boot, body = step
+            found.append(Event(kind, at, monotonic, boot, json.loads(body)))
+        return found
 
     def append_fix(self, fix: Fix) -> None:
         """Put a fix of the trip in progress on disk (survives SIGKILL; a power cut may take the last seconds)."""
@@ -113,11 +117,9 @@ def clear_trip(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM fix")
 
 
-def _event(kind: object, at: object, monotonic: object, boot: object, body: str) -> Event:
-    value = json.loads(body)
-    if not isinstance(value, dict) or not isinstance(at, float) or not isinstance(monotonic, float):
-        raise ValueError("no step of a trip")
-    return Event(str(kind), at, monotonic, str(boot), value)
+def _crc(step: Sequence[object]) -> int:
+    """A checksum of a step: one that was damaged on the disk would make another trip of it."""
+    return zlib.crc32(repr(tuple(step)).encode(errors="replace"))
 
 
 def _fixes(rows: Sequence[tuple[Any, ...]]) -> list[Fix]:

@@ -45,6 +45,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         ALTER TABLE queue ADD COLUMN why TEXT;
         UPDATE queue SET sent = 1 WHERE attempts > 0;
         UPDATE queue SET attempts = 0;
+        ALTER TABLE event ADD COLUMN crc INTEGER;
         CREATE INDEX queue_receipt ON queue (receipt);
         CREATE TABLE erasure (
             trip TEXT PRIMARY KEY, asked_ms INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;

@@ -17,6 +17,8 @@ ASK_AHEAD_MS_MAX = 4 * DAY_MS
 """No question and no repeat is planned further ahead; a time beyond was made before the clock jumped back."""
 DELAY_MS_MAX = 6 * 3600 * 1000
 """The same for the random delay of a new record."""
+LEASE_MS_MAX = 10 * 60 * 1000
+"""The same for a lease."""
 KEEP_MS = 400 * DAY_MS
 """Settled bytes stay at least so long, so that a restored server can be repaired."""
 NO_WORD_MS = 15 * 60 * 1000
@@ -142,7 +144,8 @@ class Queue(Facts):
         """When something is due by itself (a time that is over: now), or None while nothing waits."""
         if self.get(OPTED_OUT):
             return None
-        if self._read(f"SELECT 1 FROM queue WHERE {_DUE} LIMIT 1", _times(now_ms)):
+        free = "(state = 'leased' AND lease_until_ms > :now + :lease)"
+        if self._read(f"SELECT 1 FROM queue WHERE {_DUE} OR {free} LIMIT 1", _times(now_ms)):
             return now_ms
         soonest = (
             "SELECT min(CASE state WHEN 'pending' THEN send_after_ms WHEN 'leased' THEN coalesce(lease_until_ms, 0)"
@@ -272,8 +275,8 @@ def _take(
     return batch, damaged
 
 
-def _hashes(text: str) -> tuple[str, ...]:
-    value = json.loads(text)
+def _hashes(text: object) -> tuple[str, ...]:
+    value = json.loads(text) if isinstance(text, str) else None
     if not isinstance(value, list):
         raise ValueError("no list")
     return tuple(str(item) for item in value)
@@ -287,7 +290,7 @@ def _signer(jws: str) -> str:
 
 
 def _times(now_ms: int) -> dict[str, int]:
-    return {"now": now_ms, "delay": DELAY_MS_MAX, "ahead": ASK_AHEAD_MS_MAX}
+    return {"now": now_ms, "delay": DELAY_MS_MAX, "ahead": ASK_AHEAD_MS_MAX, "lease": LEASE_MS_MAX}
 
 
 def _free_expired(db: sqlite3.Connection, now_ms: int, lease_ms: int) -> None:

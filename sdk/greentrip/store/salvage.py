@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import Any
 
 from greentrip.recorder import START
 from greentrip.store.rows import is_whole
+from greentrip.store.shape import mend_notes
 
 _WAL, _SHM = "-wal", "-shm"
 _ENDS = ("", _WAL, _SHM)
 SALVAGED = "salvaged"
-"""The fact that names the damaged file whose rows were copied."""
+"""The fact that names the newest damaged file whose rows were copied."""
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged file raises; the second where SQLite's own words on the damage hold some of it."""
 _PAGE_BYTES = 4096
 """A file of one empty page is enough for SQLite to read the write-ahead log beside it."""
 # In an order that keeps what refers after what is referred to; with the columns that name a row.
@@ -65,16 +68,21 @@ def forget_aside(path: Path) -> None:
         one.unlink(missing_ok=True)
 
 
-def was_salvaged(damaged: Path, db: sqlite3.Connection) -> bool:
-    """Whether the rows of this damaged file were copied into `db`."""
-    row = db.execute("SELECT value FROM meta WHERE name = ?", (SALVAGED,)).fetchone()
-    return row is not None and row[0] == damaged.name
+def salvage(asides: Collection[Path], db: sqlite3.Connection) -> Path | None:
+    """Copy into `db`, inside its transaction, every row of damaged files that can be read and is whole, each file once.
 
-
-def salvage(damaged: Path, db: sqlite3.Connection) -> None:
-    """Copy into `db`, inside its transaction, every row of a damaged file that can be read and is whole."""
-    _copy_all(damaged, db)
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALVAGED, damaged.name))
+    Returns the newest that was copied. An older one has something only where a process died before it came to this.
+    """
+    found = None
+    for aside in sorted(asides, reverse=True):
+        row = db.execute("SELECT value FROM meta WHERE name = ?", (SALVAGED,)).fetchone()
+        if row is not None and aside.name <= row[0]:
+            break
+        _copy_all(aside, db)
+        found = found or aside
+    if found is not None:
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALVAGED, found.name))
+    return found
 
 
 def _copy_all(damaged: Path, db: sqlite3.Connection) -> None:
@@ -84,6 +92,8 @@ def _copy_all(damaged: Path, db: sqlite3.Connection) -> None:
         return
     old.text_factory = text_of
     with closing(old):
+        with suppress(*UNREADABLE):
+            mend_notes(old, db)
         for table, key in _TABLES:
             wanted = {str(column[1]) for column in db.execute(f"PRAGMA table_info({table})")}
             for row in _rows_of(old, table, key):
@@ -127,7 +137,7 @@ def _rows_of(old: sqlite3.Connection, table: str, key: str) -> Iterator[Row]:
     """The rows that can be read: from the first up to the damage, and from the last down to it."""
     seen: set[object] = set()
     for order in ("ASC", "DESC"):
-        with suppress(sqlite3.Error):
+        with suppress(*UNREADABLE):
             cursor = old.execute(f"SELECT * FROM {table} ORDER BY {key} {order}")
             names = [column[0] for column in cursor.description]
             for values in cursor:

@@ -88,7 +88,7 @@ class Sessions(Queue, Facts):
         """Sizes, counts and ages, for a support case."""
         unsent = (
             "SELECT min(recorded_ms), max(recorded_ms) FROM queue JOIN trip USING (id)"
-            " WHERE state IN ('pending', 'leased')"
+            " WHERE state IN ('pending', 'leased') AND typeof(recorded_ms) = 'integer'"
         )
         ((oldest, newest),) = self._read(unsent)
         tallies = self.tallies()

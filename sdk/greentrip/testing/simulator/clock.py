@@ -42,6 +42,11 @@ class PhoneClock:
     def now(self) -> float:
         return self._shown_s + (self._world.at_s - self._set_at_s) * (1 + self._drift)
 
+    @property
+    def off_s(self) -> float:
+        """By how much the wall clock is wrong."""
+        return abs(self.now() - self._world.at_s)
+
     def monotonic(self) -> float:
         return self._world.at_s - self._booted_s
 

@@ -19,6 +19,11 @@ LEG_MIN = (20, 45)
 BREAK_MIN = 31
 """And the next one begins in another half-hour: nobody is on two trips at once."""
 OPT_OUT_ERASES = 0.5
+DRIVE_S = 600
+DRIVE_STEP_S = 20
+DRIVE_M_S = 14.0
+"""About 50 km/h: no bicycle."""
+METRES_PER_DEGREE = 111_195
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ def _end_interrupted(phone: Phone) -> None:
     _finish(phone, BUS_END)
 
 
-def _finish(phone: Phone, end: Point | str) -> None:
+def _finish(phone: Phone, end: Point | str | None) -> None:
     def finish(app: GreenTrip) -> TripView:
         phone.member.doubts += 1
         trip = app.finish(end)
@@ -86,7 +91,9 @@ def send(app: GreenTrip) -> SyncReport:
 
 
 def enrol(phone: Phone) -> None:
-    """Open or join the account; with a bad network people type the code again."""
+    """Open or join the account; who erased one waits for its certificate first."""
+    if phone.act("look for an order", lambda app: app._store.erasure_orders()):
+        return
 
     def join(app: GreenTrip) -> str:
         app.request_code(phone.member.number)
@@ -96,6 +103,29 @@ def enrol(phone: Phone) -> None:
     if account is not None:
         phone.member.account, phone.needs_login = account, False
         phone.note("is enrolled")
+        phone.world.server.forget_backup()
+
+
+def change_account(phone: Phone) -> None:
+    """Hand the phone to the other person who uses it, or to a new one, who enrols later."""
+    for process in phone.processes[1:]:
+        phone.kill(process)
+    others = [member for slot, member in phone.members.items() if slot != phone.slot]
+    if phone.member.account is None and not others:
+        return  # who has no account yet can only wait for one
+    account = others[0].account if others else None
+
+    def change(app: GreenTrip) -> bool:
+        app.switch_account(account)
+        return True
+
+    if phone.act("change the account", change) and phone.processes:
+        phone.processes[0].slot = phone.processes[0].app._slots.current
+        phone.members.setdefault(phone.slot, phone.new_member(phone.slot))
+        phone.note(f"is used for account {phone.slot}")
+        phone.reread()
+    else:
+        restart(phone)
 
 
 def restart(phone: Phone) -> None:
@@ -125,7 +155,8 @@ def erase_trip(phone: Phone) -> None:
     shown = phone.shown()
     if not shown:
         return
-    trip_id = phone.dice.choice(sorted(shown))
+    # Not in an order that hangs on the ids: a replay must not hang on what else was drawn from the system before.
+    trip_id = phone.dice.choice(sorted(shown, key=lambda one: shown[one].started_at))
     if trip_id in phone.member.records:
         phone.member.asked_to_erase([trip_id], Wish.EITHER)
     phone.act("erase a trip", lambda app: app.erase_trip(trip_id))
@@ -155,6 +186,61 @@ def opt_in(phone: Phone) -> None:
     phone.act("opt in", lambda app: app.opt_in())
 
 
+def claim_a_drive(phone: Phone) -> None:
+    """Drive a car and call it cycling: the app asks, and some people answer."""
+    if phone.act("look for a trip in progress", lambda app: app.active) is not None:
+        return
+
+    def drive(app: GreenTrip) -> bool:
+        app.start("cycle", BUS_START)
+        for second in range(0, DRIVE_S, DRIVE_STEP_S):
+            sway = second % 3 / METRES_PER_DEGREE
+            app.fix(Point(BUS_START.lat + second * DRIVE_M_S / METRES_PER_DEGREE, BUS_START.lon + sway), accuracy_m=5)
+            phone.clock.sleep(DRIVE_STEP_S)
+        return True
+
+    if phone.act("record a drive", drive):
+        _finish(phone, None)
+    phone.clock.sleep(60 * BREAK_MIN)
+    answer(phone)
+
+
+def answer(phone: Phone) -> None:
+    """Answer what the app asks about a trip: it was so, it was something else, it was a car."""
+    asked = [trip for trip in (phone.shown() or {}).values() if trip.question is not None]
+    if not asked or asked[0].id not in phone.member.records:
+        return
+    trip, said = asked[0], phone.dice.choice(("cycle", "bus", "car"))
+
+    phone.member.doubts += 1  # a corrected trip may take its place
+    phone.member.answered.add(trip.id)
+    phone.act("answer", lambda app: app.answer(trip.id, said))
+    phone.note(f"said of {trip.id} that it was {said}")
+    phone.reread()
+
+
+def erase_everything(phone: Phone) -> None:
+    """Erase the account, here and at the server; later somebody may begin anew with the same number."""
+    member = phone.member
+    if member.account is None or phone.world.is_shared(member.number):
+        return
+    phone.world.server.forget_backup(for_good=True)
+    for process in phone.processes[1:]:
+        phone.kill(process)
+
+    def erase(app: GreenTrip) -> None:
+        app._worker.stop(0)  # the order goes out with the next pass, in this thread
+        app.erase(0)
+        app._worker.start(background=False)
+
+    phone.act("erase everything", erase)
+    if phone.act("look at the account", lambda app: app.account_id or "") == "":
+        member.asked_to_erase(member.records, Wish.ERASE)
+        phone.former.append(member)
+        phone.members[phone.slot] = phone.new_member(phone.slot)
+        phone.note("erased everything")
+
+
 def look(phone: Phone) -> None:
     """Ask for the balance, and look at the counts."""
     phone.act("ask for the account", lambda app: app.account())
@@ -170,4 +256,7 @@ HABITS = (
     Habit("erase_trip", 1, erase_trip),
     Habit("opt_out", 0.4, opt_out),
     Habit("look", 0.5, look),
+    Habit("change_account", 0.3, change_account),
+    Habit("claim_a_drive", 0.3, claim_a_drive),
+    Habit("erase_everything", 0.1, erase_everything),
 )

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from greentrip.testing.simulator.habits import erase_trip, opt_in, opt_out, record
+from greentrip.testing.simulator.habits import change_account, erase_trip, opt_in, opt_out, record
 from greentrip.testing.simulator.phone import Phone
 
 DAY_S = 86_400.0
 YEARS_S = 10 * 365 * DAY_S
 JUMPS_S = (-YEARS_S, YEARS_S, -DAY_S, DAY_S, -3_600.0, 3_600.0, -400.0, 400.0)
 """Battery flat, a wrong year typed, a day off, summer time, just outside of the server's window."""
-MEND_CHANCE = 0.5
+ONLINE_AGAIN = 0.3
+CLOCK_NOTICED_S = 1_000.0
+CLOCK_SET_RIGHT = 0.2
+"""How often, a step, somebody sees that the time is wrong; a few minutes nobody sees."""
+STAYS_WRONG = 0.5
+"""How often nobody sets a clock right when the faults stop."""
 
 
 def befall(phone: Phone) -> None:
@@ -27,14 +32,17 @@ def befall(phone: Phone) -> None:
     for chance, happen in chances:
         if phone.dice.random() < chance:
             happen(phone)
-    if phone.network.offline and phone.dice.random() < 0.3:
+    if phone.network.offline and phone.dice.random() < ONLINE_AGAIN:
         phone.network.offline = False
         phone.note("is online")
+    if phone.clock.off_s > CLOCK_NOTICED_S and phone.dice.random() < CLOCK_SET_RIGHT:
+        phone.clock.mend()
+        phone.note("its clock is set right")
 
 
 def meanwhile(phone: Phone) -> None:
     """While a request is under way: the person goes on using the app, it is killed, or another process starts."""
-    happen = phone.dice.choice((record, erase_trip, opt_out, _kill_now, _open_twice))
+    happen = phone.dice.choice((record, erase_trip, opt_out, change_account, _kill_now, _open_twice))
     happen(phone)
 
 
@@ -44,7 +52,7 @@ def mend(phone: Phone) -> None:
         process.disk.mend()
     phone.act("wake", lambda app: app.wake())
     opt_in(phone)
-    if phone.dice.random() < MEND_CHANCE:
+    if phone.dice.random() >= STAYS_WRONG:
         phone.clock.mend()
         phone.note("its clock is set right")
 

@@ -29,21 +29,9 @@ class Shown:
     stats: Stats
 
 
-def violations(phones: Iterable[Shown], accounts: Mapping[str, ServerAccount]) -> list[str]:
-    """Every promise that was broken, in a sentence that names the record."""
-    shown = list(phones)
-    recorded: dict[str, set[str]] = {}
-    found: list[str] = []
-    for one in shown:
-        name = one.member.account or ""
-        recorded.setdefault(name, set()).update(one.member.records)
-        found += _of_phone(one, accounts.get(name))
-    for account_id, account in accounts.items():
-        found += _of_account(account_id, account, recorded.get(account_id, set()))
-    return found
-
-
-def _of_phone(shown: Shown, account: ServerAccount | None) -> list[str]:
+def of_phone(shown: Shown, accounts: Mapping[str, ServerAccount]) -> list[str]:
+    """What a phone and the server do not say alike, in sentences that name the record."""
+    account = accounts.get(shown.member.account or "")
     if shown.member.records and account is None:
         return [f"{shown.phone}: the server does not know its account"]
     there = account.trips if account else {}
@@ -69,6 +57,9 @@ def _of_record(record: Record, view: TripView | None, trip: ServerTrip | None) -
         return ""
     if view is None:
         return "was recorded and is gone from the phone"
+    if record.wish is Wish.WITHDRAW:
+        known = "" if trip is None else f" and {trip.status} at the server"
+        return "" if view.state is State.WITHDRAWN and not known else f"was withdrawn, and is {view.state}{known}"
     if record.rotten and view.state is State.DAMAGED:
         return ""
     if view.record != record.line:
@@ -94,6 +85,28 @@ def _of_counts(shown: Shown) -> list[str]:
     if parts != stats.recorded:
         found.append(f"{shown.phone}: stats() says {stats.recorded} recorded, and its parts are {parts}")
     return found
+
+
+def of_accounts(members: Iterable[Member], accounts: Mapping[str, ServerAccount]) -> list[str]:
+    """What an account has that nobody recorded for it, and balances that are no sums."""
+    recorded: dict[str, set[str]] = {}
+    for member in members:
+        recorded.setdefault(member.account or "", set()).update(member.records)
+    return [
+        wrong
+        for account_id, account in accounts.items()
+        for wrong in _of_account(account_id, account, recorded.get(account_id, set()))
+    ]
+
+
+def of_former(member: Member, accounts: Mapping[str, ServerAccount]) -> list[str]:
+    """What is left of an account that was erased."""
+    account = accounts.get(member.account or "")
+    if account is None:
+        return []
+    kept = [one for one, trip in account.trips.items() if trip.status != State.ERASED or trip.line is not None]
+    found = [f"account {member.account} was erased, and {one} is still there" for one in kept]
+    return found + ([f"account {member.account} was erased, and has a balance"] if account.balance_mg else [])
 
 
 def _of_account(account_id: str, account: ServerAccount, recorded: set[str]) -> list[str]:

@@ -29,6 +29,8 @@ REST_S = 60.0
 """After a pass that sent nothing although one was due: the thread of a real app looks up again after a while, too."""
 CLOCK_OFF_S_MAX = 600.0
 DRIFT_PPM_MAX = 200.0
+NUMBERS_A_PHONE = 1_000
+"""Phone numbers of the second person on a phone are so much higher."""
 OPEN_TRIES_MAX = 20
 """A disk that refuses to open the store so often is a fault of the simulation."""
 
@@ -39,6 +41,7 @@ class Process:
 
     app: GreenTrip
     disk: FlakyDisk
+    slot: int
 
 
 class Phone:
@@ -64,7 +67,11 @@ class Phone:
             counts=world.tally.network,
         )
         self._line = PhoneLine(self.network, self._count, self._meanwhile)
-        self.members = [Member(number)]
+        self._number = int(number)
+        self.members: dict[int, Member] = {}
+        """Who has trips on it, by the slot of their file."""
+        self.former: list[Member] = []
+        """Who erased everything."""
         self.processes: list[Process] = []
         self.killed_at: str | None = None
         self._busy = False
@@ -75,7 +82,14 @@ class Phone:
     @property
     def member(self) -> Member:
         """Whose account the app uses now."""
-        return self.members[-1]
+        return self.members[self.slot]
+
+    @property
+    def slot(self) -> int:
+        """Which of the phone's files is in use."""
+        while not self.processes:
+            self.open()
+        return self.processes[0].slot
 
     @property
     def app(self) -> GreenTrip:
@@ -83,6 +97,10 @@ class Phone:
         while not self.processes:
             self.open()
         return self.processes[0].app
+
+    def new_member(self, slot: int) -> Member:
+        """Somebody who begins to use the phone, without an account."""
+        return Member(str(self._number + NUMBERS_A_PHONE * slot))
 
     def note(self, what: str) -> None:
         """Put a line into the trace."""
@@ -114,8 +132,10 @@ class Phone:
                 self.note(f"could not open its store: {type(error).__name__}")
                 disk.abandon(alone=not self.processes)
                 continue
-            self.processes.append(Process(app, disk))
-            self.note("the app runs")
+            process = Process(app, disk, app._slots.current)
+            self.processes.append(process)
+            self.members.setdefault(process.slot, self.new_member(process.slot))
+            self.note("the app runs" if not process.slot else f"the app runs, for account {process.slot}")
             if len(self.processes) == 1:
                 self.reread()
             return
@@ -141,9 +161,11 @@ class Phone:
     def reread(self) -> None:
         """A person looks at their trips: what was in doubt is told now."""
         shown = self.shown()
-        if shown is None:
+        account = self.act("look at the account", lambda app: app.account_id or "")
+        if shown is None or account is None:
             return
         member = self.member
+        member.account = account or member.account
         for trip in shown.values():
             if trip.record is None or trip.id in member.records or trip.state is State.DAMAGED:
                 continue
@@ -156,6 +178,9 @@ class Phone:
         for trip_id, record in member.records.items():
             if record.wish is Wish.EITHER:
                 record.wish = Wish.COUNT if trip_id in shown else Wish.ERASE
+        for trip_id in member.answered & set(shown):
+            if shown[trip_id].state is State.WITHDRAWN:
+                member.records[trip_id].wish = Wish.WITHDRAW
 
     def shown(self) -> dict[str, TripView] | None:
         """The trips that the app shows, by id; None when the disk fails."""
@@ -215,15 +240,11 @@ class Phone:
         trip = self.dice.choice(waiting)
         line = bytearray(trip.record or b"")
         line[self.dice.randrange(len(line))] ^= 1 << self.dice.randrange(8)
-        with closing(sqlite3.connect(self._file(), isolation_level=None)) as db:
+        with closing(sqlite3.connect(self.app._store.path, isolation_level=None)) as db:
             db.execute("UPDATE queue SET line = ? WHERE id = ?", (bytes(line), trip.id))
         self.member.records[trip.id].rotten = True
         self.world.tally.faults["phone: flipped bit"] += 1
         self.note(f"a bit of {trip.id} flipped")
-
-    def _file(self) -> Path:
-        (path,) = self.folder.glob("*.sqlite3")
-        return path
 
     # What the network tells
 

@@ -39,6 +39,7 @@ class Server(httpx.BaseTransport):
         self._no_database_until_s: float | None = None
         self._sheds_until_s = 0.0
         self._backup_at_s: float | None = None
+        self._keeps_backups = True
         self._steps_left: int | None = None
         """Until a planned kill; only within a request."""
         backend.interrupt = self._interrupt
@@ -108,9 +109,16 @@ class Server(httpx.BaseTransport):
 
     def back_up(self) -> None:
         """Keep a copy of everything, to which a restore goes back."""
+        if not self._keeps_backups:
+            return
         self._backup_at_s = self._clock.at_s
         self.backend.backup()
         self._trace.note("server", "was backed up")
+
+    def forget_backup(self, *, for_good: bool = False) -> None:
+        """Never go back to before now: somebody enrolled, whom the server would forget. `for_good`: somebody erased
+        their account, and what operators must do after a restore then, nobody does here."""
+        self._backup_at_s, self._keeps_backups = None, self._keeps_backups and not for_good
 
     def mend(self) -> None:
         """The faults stop; what is down comes up."""

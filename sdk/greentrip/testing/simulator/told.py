@@ -15,6 +15,8 @@ class Wish(StrEnum):
     """They erased it, and were told that it is done."""
     EITHER = "either"
     """They asked to erase it, and the app died or said no: done or not, but not half."""
+    WITHDRAW = "withdraw"
+    """They answered that it was no such trip: it stays on the phone and never counts."""
 
 
 @dataclass
@@ -36,9 +38,10 @@ class Member:
     account: str | None = None
     records: dict[str, Record] = field(default_factory=dict)
     doubts: int = 0
-    """How often `finish()` did not return: for each, one trip may be there that nobody was told of."""
-    gone: bool = False
-    """They erased the account."""
+    """How often `finish()` or `answer()` did not return: for each, one trip may be there that nobody was told of."""
+
+    answered: set[str] = field(default_factory=set)
+    """Trips of which they said how it really was: those may be withdrawn."""
 
     def heard(self, trip_id: str, line: bytes) -> None:
         """`finish()` returned this record."""

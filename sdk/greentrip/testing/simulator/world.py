@@ -12,8 +12,8 @@ from greentrip.testing.simulator import misfortunes
 from greentrip.testing.simulator.backend import Backend
 from greentrip.testing.simulator.clock import WorldClock
 from greentrip.testing.simulator.disk import DiskFaults
-from greentrip.testing.simulator.habits import HABITS, enrol
-from greentrip.testing.simulator.oracle import Shown, violations
+from greentrip.testing.simulator.habits import HABITS, change_account, enrol, opt_in
+from greentrip.testing.simulator.oracle import Shown, of_accounts, of_former, of_phone
 from greentrip.testing.simulator.phone import Phone
 from greentrip.testing.simulator.profiles import PhoneFaults, Profile
 from greentrip.testing.simulator.report import SeedResult, Tally
@@ -25,12 +25,12 @@ PAUSE_S_MAX = 6 * 3600.0
 DRAIN_DAYS_MAX = 9.0
 """The longest wait that is allowed is a day; a server that was set back is found out within a week."""
 DRAIN_ROUNDS_MAX = 2_000
+DRAIN_REQUESTS_MAX = 100
+"""Beside one a record: what phones may ask within these days, daily about what is held and weekly for all."""
 SHARED_ACCOUNT = 0.3
 """How often a phone joins the account of the one before it."""
-ENROL_TRIES_MAX = 30
 BACKUP = 0.1
-"""How often a step ends with a backup of the server; not before all phones are enrolled: a server that forgot their
-accounts would be another server."""
+"""How often a step ends with a backup of the server."""
 
 
 class World:
@@ -59,8 +59,7 @@ class World:
         for _ in range(self.profile.steps):
             self._step()
         self._mend()
-        self._drain()
-        found = self._judge()
+        found = self._settle_all()
         for phone in self.phones:
             phone.close()
         return self.result(found)
@@ -75,6 +74,10 @@ class World:
         """Note a promise that was seen to be broken on the way."""
         self.trace.note("VIOLATION", what)
         self._violations.append(what)
+
+    def is_shared(self, number: str) -> bool:
+        """Whether several phones are used with this phone number."""
+        return sum(member.number == number for phone in self.phones for member in phone.members.values()) > 1
 
     def meanwhile(self, phone: Phone) -> None:
         """Something else is done on a phone while its request is under way."""
@@ -101,7 +104,7 @@ class World:
         (habit,) = self.dice.choices(habits, [habit.weight for habit in habits])
         self.tally.habits[habit.name] += 1
         habit.act(phone)
-        if all(one.member.account for one in self.phones) and self.dice.random() < BACKUP:
+        if self.dice.random() < BACKUP:
             self.server.back_up()
         for one in self.phones:
             one.background()
@@ -120,14 +123,28 @@ class World:
         for phone in self.phones:
             phone.network.heal()
             misfortunes.mend(phone)
-            for _ in range(ENROL_TRIES_MAX):
-                if phone.member.account is not None:
-                    break
-                enrol(phone)
+
+    def _settle_all(self) -> list[str]:
+        """Drain and judge; once more for each further account on a phone, when somebody has changed to it."""
+        found: list[str] = []
+        for turn in range(max(len(phone.members) for phone in self.phones)):
+            for phone in self.phones:
+                if turn and len(phone.members) > 1:
+                    change_account(phone)
+                opt_in(phone)
+            self._drain()
+            found += self._judge()
+        members = [*(one for phone in self.phones for one in (*phone.members.values(), *phone.former))]
+        accounts = self.server.backend.accounts()
+        self.tally.settled = sum(len(account.trips) for account in accounts.values())
+        found += of_accounts(members, accounts)
+        for phone in self.phones:
+            found += [wrong for member in phone.former for wrong in of_former(member, accounts)]
+        return [*found, *self.server.backend.findings()]
 
     def _drain(self) -> None:
         """Background passes alone, each when it is due, until nothing waits any more."""
-        until_s = self.clock.at_s + DRAIN_DAYS_MAX * 86_400
+        until_s, requests = self.clock.at_s + DRAIN_DAYS_MAX * 86_400, self.tally.requests
         for _ in range(DRAIN_ROUNDS_MAX):
             due_in_s = min(phone.due_in_s() for phone in self.phones)  # opens an app that is not running
             self.clock.advance(max(1.0, min(due_in_s, PAUSE_S_MAX)))
@@ -136,20 +153,25 @@ class World:
             self._maintain()
             for phone in self.phones:
                 phone.background()
-                if phone.needs_login:
+                if phone.needs_login or phone.member.account is None:
                     enrol(phone)  # the app asks for it
         self.trace.note("world", "has drained")
+        requests = self.tally.requests - requests
+        if requests > DRAIN_REQUESTS_MAX + self.tally.recorded:
+            self.violate(f"{requests} requests were made after the faults had stopped")
 
     def _judge(self) -> list[str]:
-        shown = []
+        found = []
+        accounts = self.server.backend.accounts()
         for phone in self.phones:
             phone.reread()
             trips = phone.shown()
             stats = phone.act("count", lambda app: app.stats())
             if trips is None or stats is None:
-                return [f"{phone.name} cannot be read after the faults have stopped"]
-            shown.append(Shown(phone.name, phone.member, trips, stats))
+                found.append(f"{phone.name} cannot be read after the faults have stopped")
+                continue
+            found += of_phone(Shown(phone.name, phone.member, trips, stats), accounts)
+            if phone.act("look for an order", lambda app: app._store.erasure_orders()):
+                found.append(f"{phone.name} has no certificate of its erasure")
             self.tally.states.update(trip.state.value for trip in trips.values())
-        accounts = self.server.backend.accounts()
-        self.tally.settled = sum(len(account.trips) for account in accounts.values())
-        return [*violations(shown, accounts), *self.server.backend.findings()]
+        return found
