@@ -105,6 +105,12 @@ class Errands:
         self._store.put(CHECKED, "1")
         self._store.drop("later:check_in")
 
+    def hurry(self) -> None:
+        """The person asks now: what was put off of the person's own orders is tried again."""
+        for name in ("erasure", "trip_erasures"):
+            if self._store.get(f"later:{name}") is not None:
+                self._store.drop(f"later:{name}")
+
     def put_off(self, errand: Errand, now_ms: int, pause_s: float) -> None:
         """The server does not take this call: ask again after a pause, at most `LATER_S`."""
         self._store.put(f"later:{errand.name}", str(now_ms + round(pause_s * 1000)))

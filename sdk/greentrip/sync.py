@@ -63,6 +63,7 @@ class Sender:
         this = _Pass(trigger, self._clock.monotonic() + timeout_s)
         if trigger is Trigger.PERSON:
             self._store.hurry(self._now_ms())
+            self.errands.hurry()
         try:
             stop, detail = self._run(this)
         except NotEnrolled:

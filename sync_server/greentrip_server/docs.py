@@ -22,6 +22,7 @@ import greentrip.cli
 import greentrip.errors
 import greentrip.packs.cli
 from greentrip_server import cli, errors, openapi
+from greentrip_server.app import ROUTES
 from greentrip_server.checks.reference import markdown as checks_page
 from greentrip_server.errors import KINDS, Problem
 from greentrip_server.settings import Settings
@@ -55,7 +56,7 @@ def pages() -> dict[str, str]:
     return {
         "checks.md": checks_page(),
         "cli.md": cli_page(),
-        "openapi.json": openapi.snapshot(),
+        "openapi.json": openapi.snapshot(ROUTES),
         "problems.md": problems_page(),
         "settings.md": settings_page(),
     }

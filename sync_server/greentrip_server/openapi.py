@@ -1,12 +1,12 @@
 """The API as a document: what every call may answer, in one place.
 
-`python -m greentrip_server.openapi > docs/reference/openapi.json` writes the snapshot that a test compares.
+`make docs` writes the snapshot that a test compares.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ControllerRouterHandler
 
 import greentrip
 from greentrip.wire import RECEIPT_HEADER, SIGNATURE_HEADER
@@ -102,20 +103,14 @@ def config() -> OpenAPIConfig:
     )
 
 
-def document() -> dict[str, Any]:
-    """The OpenAPI document of the routes; it needs no running server."""
-    from greentrip_server.app import ROUTES
-
+def document(routes: Sequence[ControllerRouterHandler]) -> dict[str, Any]:
+    """The OpenAPI document of routes; it needs no running server."""
     nothing = Provide(lambda: None, sync_to_thread=False)
     # Without logging_config the framework would set up the root logger of whoever asks.
-    app = Litestar(ROUTES, openapi_config=config(), dependencies={"runtime": nothing}, logging_config=None)
+    app = Litestar(routes, openapi_config=config(), dependencies={"runtime": nothing}, logging_config=None)
     return app.openapi_schema.to_schema()
 
 
-def snapshot() -> str:
+def snapshot(routes: Sequence[ControllerRouterHandler]) -> str:
     """The document as it is kept in docs/reference/openapi.json."""
-    return json.dumps(document(), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-
-
-if __name__ == "__main__":
-    print(snapshot(), end="")
+    return json.dumps(document(routes), ensure_ascii=False, indent=2, sort_keys=True) + "\n"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from greentrip.testing.simulator.profiles import HOSTILE, PROFILES
 from greentrip.testing.simulator.report import Report
-from greentrip.testing.simulator.runner import backend_of, processors, run, simulate
+from greentrip.testing.simulator.runner import backend_class, processors, run, simulate
 
 FAKE = "greentrip.testing.simulator.fake_backend:FakeBackend"
 SEEDS = 100
@@ -28,8 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     report = run(given.first, given.seeds, profile, given.backend, processes=given.processes, progress=progress)
     print(file=sys.stderr)
-    command = f"python -m greentrip.testing.simulator --backend {given.backend} --profile {profile.name}"
-    print(json.dumps(report.to_json()) if given.json else "\n".join(report.lines(command)))
+    replay = given.replay or (
+        f"python -m greentrip.testing.simulator --backend {given.backend} --profile {profile.name}"
+        " --first {seed} --seeds 1 --trace"
+    )
+    print(json.dumps(report.to_json()) if given.json else "\n".join(report.lines(replay)))
     return 0 if report.ok else 1
 
 
@@ -37,7 +40,7 @@ def _trace(given: argparse.Namespace) -> int:
     """One world after the other, told line by line."""
     failed = False
     seeds = range(given.first, given.first + given.seeds)
-    backend = backend_of(given.backend)
+    backend = backend_class(given.backend)()
     for result in simulate(seeds, PROFILES[given.profile], backend, keep_trace=True):
         print(*result.trace, sep="\n")
         print(f"seed {result.seed}: {'FAILED' if result.violations else 'passed'}, trace {result.digest[:16]}")
@@ -55,11 +58,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_positive, default=SEEDS, help=f"how many worlds (default {SEEDS})")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--profile", choices=sorted(PROFILES), default=HOSTILE.name, help="how bad the worlds are")
-    parser.add_argument("--backend", default=FAKE, help="the server, as module:Class (default: FakeServer)")
-    parser.add_argument("--processes", type=_positive, default=processors(), help="how many at once")
+    parser.add_argument(
+        "--backend", type=_backend, default=FAKE, help="the server, as module:Class (default: FakeServer)"
+    )
+    parser.add_argument(
+        "--processes", type=_positive, default=processors(), help="how many at once (default: one a processor)"
+    )
     parser.add_argument("--trace", action="store_true", help="tell what happens, in this process")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument("--replay", help="what the report says about a failed {seed}: how it is run again")
     return parser
+
+
+def _backend(text: str) -> str:
+    try:
+        backend_class(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _positive(text: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from greentrip import GreenTrip, Point, TripView
+from greentrip.errors import Untrusted
 from greentrip.report import Stop, SyncReport, Trigger
 from greentrip.states import State
 from greentrip.testing.simulator.phone import CONSENTS, Phone
@@ -97,7 +98,14 @@ def enrol(phone: Phone) -> None:
 
     def join(app: GreenTrip) -> str:
         app.request_code(phone.member.number)
-        return app.enrol(phone.world.server.backend.last_code(), CONSENTS)
+        code = phone.world.server.backend.last_code()
+        try:
+            return app.enrol(code, CONSENTS)
+        except Untrusted:
+            if app.account_id is None:
+                raise
+            # The server was set back to before the enrolment, and made another account: people go there.
+            return app.enrol(code, CONSENTS, replace_account=True)
 
     account = phone.act("enrol", join)
     if account is not None:

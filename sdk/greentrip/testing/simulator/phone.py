@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,6 +231,17 @@ class Phone:
     def due_in_s(self) -> float:
         """Seconds of the world until the next background pass; an app that does not run is opened."""
         return max(self.app._worker._due_in_s(), self._rests_until_s - self.world.clock.at_s)
+
+    def unproven(self, trips: Iterable[TripView]) -> list[str]:
+        """Of these, the ones that have a result and no receipt that proves it."""
+        found = []
+        for trip in trips:
+            if trip.state in (State.ACCEPTED, State.HELD, State.REJECTED):
+                try:
+                    self.app.verify_receipt(trip.id)
+                except GreenTripError as error:
+                    found.append(f"{self.name}: {trip.id} is {trip.state}, and nothing proves it: {error}")
+        return found
 
     def rot(self) -> None:
         """Flip a bit of a stored record that waits."""

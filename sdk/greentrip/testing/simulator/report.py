@@ -106,8 +106,8 @@ class Report:
             "failures": [{"seed": failed.seed, "violations": failed.violations} for failed in self.failures],
         }
 
-    def lines(self, command: str) -> Sequence[str]:
-        """The report for a person; `command` replays a seed when `--first N --seeds 1 --trace` is added."""
+    def lines(self, replay: str) -> Sequence[str]:
+        """The report for a person; `replay` is the command that runs a failed `{seed}` again."""
         tally = self.tally
         told = [
             f"profile {self.profile}: {self.seeds} seeds, {tally.days:.0f} virtual days, {self.seconds:.0f} s"
@@ -124,7 +124,7 @@ class Report:
             return [*told, "nothing was lost, counted twice or stuck"]
         for failed in self.failures[:FAILURES_SHOWN_MAX]:
             told += [f"seed {failed.seed} FAILED", *(f"  {line}" for line in failed.violations)]
-            told.append(f"  replay: {command} --first {failed.seed} --seeds 1 --trace")
+            told.append(f"  replay: {replay.replace('{seed}', str(failed.seed))}")
         more = len(self.failures) - FAILURES_SHOWN_MAX
         return [
             *told,

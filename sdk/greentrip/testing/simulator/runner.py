@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from greentrip.distance.rail import Network
@@ -21,8 +22,8 @@ from greentrip.testing.simulator.profiles import Profile
 from greentrip.testing.simulator.report import Report, SeedResult
 from greentrip.testing.simulator.world import World
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps files in memory
-"""Phones flush every commit; nothing of it has to outlive the process."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - no secret goes there
+"""Where Linux keeps files in memory. Phones flush every commit, and nothing of it has to outlive the process."""
 CHUNK_SEEDS = 20
 
 
@@ -74,14 +75,14 @@ def run(
     return report
 
 
-def backend_of(name: str) -> Backend:
-    """The backend that a class makes, named as `module:Class`. Raises `ValueError` when there is none."""
+def backend_class(name: str) -> Callable[[], Backend]:
+    """The class of a backend, named as `module:Class`. Raises `ValueError` when there is none."""
     module, _, kind = name.partition(":")
     try:
-        made: Backend = getattr(importlib.import_module(module), kind)()
-    except (ImportError, AttributeError) as error:
+        found: Callable[[], Backend] = getattr(importlib.import_module(module), kind)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"no backend {name!r}: give module:Class ({error})") from None
-    return made
+    return found
 
 
 def processors() -> int:
@@ -94,7 +95,9 @@ _backend: Backend | None = None  # of this worker process
 
 def _prepare(name: str) -> None:
     global _backend
-    _backend = backend_of(name)
+    _backend = backend_class(name)()
+    # Registered exit functions do not run in the processes of a pool; this one does.
+    Finalize(None, _backend.end, exitpriority=10)
 
 
 def _run_chunk(seeds: range, profile: Profile) -> list[SeedResult]:

@@ -171,6 +171,7 @@ class World:
                 found.append(f"{phone.name} cannot be read after the faults have stopped")
                 continue
             found += of_phone(Shown(phone.name, phone.member, trips, stats), accounts)
+            found += phone.unproven(trips.values())
             if phone.act("look for an order", lambda app: app._store.erasure_orders()):
                 found.append(f"{phone.name} has no certificate of its erasure")
             self.tally.states.update(trip.state.value for trip in trips.values())
