@@ -4,6 +4,9 @@
 
 ARGS ?=
 PYTHON ?=
+SEEDS ?= 1000
+FIRST ?= 0
+PROFILE ?= hostile
 DATA ?= $(if $(GREENTRIP_SHARED_DATA),$(GREENTRIP_SHARED_DATA),../shared/data)
 BIN := .venv/bin
 BOOTSTRAP := PYTHON="$(PYTHON)" scripts/bootstrap.sh
@@ -15,7 +18,7 @@ DEV := .venv/.installed-dev
 APP := .venv/.installed-app
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server app test lint format docs constraints privacy accuracy faults bench clean
+.PHONY: help demo server app test simulate soak lint format docs constraints privacy accuracy faults bench clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +50,14 @@ docs: $(RUNTIME) ## Write the generated pages of docs/ again
 
 constraints: ## Choose the newest versions of everything and write constraints.txt (needs Python 3.11)
 	@$(BOOTSTRAP) constraints
+
+simulate: $(DEV) ## Live through thousands of bad worlds with the real server; SEEDS=10000 FIRST=0 PROFILE=hostile
+	@PYTHONPATH=tests $(BIN)/python -m greentrip.testing.simulator --backend simulation.real_server:RealServer \
+		--seeds $(SEEDS) --first $(FIRST) --profile $(PROFILE) \
+		--replay "make simulate PROFILE=$(PROFILE) FIRST={seed} SEEDS=1 ARGS=--trace" $(ARGS)
+
+soak: $(DEV) ## Record 10,000 trips on one phone with faults, and see that file and memory stay bounded
+	@PYTHONPATH=tests $(BIN)/python -m simulation.soak $(ARGS)
 
 privacy: $(RUNTIME) ## Measure what records give away (docs/explanation); DATA=folder of the shared data
 	@$(BIN)/python tests/privacy/station_pairs.py $(DATA)/beijing_rail docs/explanation/privacy-station-pairs.md

@@ -388,11 +388,11 @@ class GreenTrip(Recording):
             self._tell(StoreReplaced(store.recovered))
 
     def _pass(self, trigger: Trigger, timeout_s: float) -> SyncReport:
-        self._membership.find_key()
-        self._store.scrub()
-        if self._membership.id is None and not self._store.erasure_orders():
-            return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
         try:
+            self._membership.find_key()
+            self._store.scrub()
+            if self._membership.id is None and not self._store.erasure_orders():
+                return SyncReport(left=self._store.waiting(), stop=Stop.NOT_ENROLLED)
             return self._sender.run(trigger, timeout_s)
         except Suspended:
             return SyncReport(stop=Stop.SUSPENDED)
@@ -419,6 +419,8 @@ class GreenTrip(Recording):
         Entered without the lock: an observer whom the pass tells something may want it.
         """
         self._check_open()
+        if self._store.suspended:
+            raise Suspended
         self._rest()
         try:
             yield

@@ -48,9 +48,14 @@ class SystemClock:
 
 @cache
 def boot_id() -> str:
-    """Names this boot of the machine; where the system does not tell, this process."""
-    # Where the system does not tell, a process counts as its own boot: durations then use the wall clock.
+    """Names this boot of the machine. Where the system does not tell, this process: durations use the wall clock."""
+    return system_boot_id() or uuid.uuid4().hex
+
+
+@cache
+def system_boot_id() -> str:
+    """Names this boot of the machine; empty where the system does not tell, as on iOS."""
     try:
         return _BOOT_ID_FILE.read_text().strip()
     except OSError:
-        return uuid.uuid4().hex
+        return ""

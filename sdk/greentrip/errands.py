@@ -16,6 +16,7 @@ from greentrip.errors import Unreachable
 from greentrip.events import Erased, Event
 from greentrip.remote import Remote, field_of
 from greentrip.store import OPTED_OUT, Store
+from greentrip.store.rows import is_id
 from greentrip.wire import ids_digest
 
 CHECK_IN_S = 7 * 24 * 3600.0
@@ -63,7 +64,7 @@ class Errands:
             body = _json({"order": order})
             certified = partial(self._certified, order)
             return Errand("erasure", "POST", "/v1/erasure", body, certified, signed=False)
-        ids = self._store.erasures()[:ERASURES_A_CALL_MAX]
+        ids = self._to_erase()[:ERASURES_A_CALL_MAX]
         if ids and order is None and self._is_due("trip_erasures", now_ms):
             body = _json({"trips": ids})
             return Errand("trip_erasures", "POST", "/v1/trip-erasures", body, lambda value: self._erased(ids, value))
@@ -90,7 +91,7 @@ class Errands:
         times = []
         if self._store.erasure_orders():
             times.append(self._later_ms("erasure", now_ms))
-        elif signed and self._store.erasures():
+        elif signed and self._to_erase():
             times.append(self._later_ms("trip_erasures", now_ms))
         checked_ms, sweeps = self._store.number(CHECKED), self._store.get(_SWEEP)
         if signed and (checked_ms or sweeps) and not self._store.get(OPTED_OUT):
@@ -146,7 +147,7 @@ class Errands:
         start = sweep.get("from")
         if not isinstance(start, int):
             return Errand("check_in", "GET", "/v1/sync-state", b"", lambda value: self._months(value, now_ms))
-        ids = self._store.settled_ids()[start : start + IDS_A_CALL_MAX]
+        ids = _sound(self._store.settled_ids())[start : start + IDS_A_CALL_MAX]
         body = _json({"trips": ids})
         return Errand(
             "check_in", "POST", "/v1/sync-state", body, lambda value: self._missing(ids, sweep, value, now_ms)
@@ -169,13 +170,17 @@ class Errands:
     ) -> None:
         lost = set(map(str, field_of(value, "missing", list))).intersection(asked)
         if lost:
-            self._store.requeue(sorted(lost))  # it was set back to a time before these
+            self._store.requeue(sorted(lost))  # it was set back to a time before these,
+            self._store.drop(CURSOR)  # and numbers its notices anew
         if len(asked) < IDS_A_CALL_MAX:
             self._store.put(_MONTHS, json.dumps(sweep.get("months", {})))
             self._finish(now_ms)
         else:
             start = cast("int", sweep["from"]) + len(asked) - len(lost)
             self._store.put(_SWEEP, json.dumps({**sweep, "from": start}))
+
+    def _to_erase(self) -> list[str]:
+        return _sound(self._store.erasures())
 
     def _finish(self, now_ms: int) -> None:
         self._store.drop(_SWEEP)
@@ -198,6 +203,11 @@ class Errands:
         """Until when an errand was put off; 0 for a time so far ahead that the clock must have jumped back since."""
         later_ms = self._store.number(f"later:{name}")
         return later_ms if later_ms <= now_ms + LATER_S * 1000 else 0
+
+
+def _sound(ids: Sequence[str]) -> list[str]:
+    """Those that are ids: one that was damaged would make a server refuse its neighbours too."""
+    return [one for one in ids if is_id(one)]
 
 
 def _json(value: object) -> bytes:

@@ -66,6 +66,8 @@ class Membership:
             account = self._register(enrolment, code, consents)
         if self.id not in (None, account):
             if not replace_account:
+                with self._lock:
+                    self._erase_key()  # it is the other account's: the trips here must not go out under it
                 raise Untrusted("the server names another account for this phone's key")
             self._store.requeue(self._store.settled_ids())
         self._store.put("account", account)

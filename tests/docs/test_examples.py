@@ -136,6 +136,12 @@ def test_record_with_few_fixes(folder: Path, shell: Shell, capsys: pytest.Captur
     assert re.search(r"^no position from \d\d:\d\d to \d\d:\d\d; 4086 m in a straight line$", printed, re.MULTILINE)
 
 
+def test_simulate(folder: Path, shell: Shell):
+    hostile, traced = run_page("simulate.md", shell, {}, {})
+    assert "nothing was lost, counted twice or stuck" in hostile
+    assert "seed 3: passed" in traced
+
+
 def test_add_a_methodology(folder: Path, shell: Shell):
     (shown,) = filter(None, run_page("add-a-methodology.md", shell, {}, {}))
     assert re.search(r"^reference +beijing-trial@[0-9a-f]{16}$", shown, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -88,8 +89,6 @@ def test_in_turn_a_hundred_times_nothing_is_mixed(two: GreenTrip, server: FakeSe
 def test_a_request_under_way_is_the_old_accounts_and_settles_nothing_of_the_new(
     enrolled: GreenTrip, server: FakeServer, clock: FakeClock
 ):
-    import threading
-
     trip = ride(enrolled, clock)
     came, go = threading.Event(), threading.Event()
 

@@ -5,11 +5,12 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import httpx
 import pytest
 
-from greentrip import GreenTrip, State, Stop
+from greentrip import GreenTrip, State, Stop, Untrusted
 from greentrip.client import SEND_DELAY_S
 from greentrip.testing import FakeClock, FakeServer, portal, problem
 from greentrip.wire import NDJSON, RECEIPT_HEADER, split_lines
@@ -17,6 +18,7 @@ from support.trips import ride
 
 OpenPhone = Callable[..., GreenTrip]
 Answers = Callable[[FakeServer], list[object]]
+CONSENTS = {"location": "2026-03", "sync": "2026-03"}
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 ONCE_S = 0.5
@@ -92,6 +94,56 @@ def test_whatever_becomes_of_an_answer_after_the_commit_a_trip_counts_once(
     assert enrolled.sync().settled == {State.ACCEPTED: 3}
     assert server.posted[0] == server.posted[1]
     assert server.balance_mg == sum(trip.reduction_mg for trip in trips)
+
+
+# Promise 4: only the person moves trips to another account
+
+
+@pytest.fixture
+def forgotten(open_phone: OpenPhone, server: FakeServer, clock: FakeClock, tmp_path: Path) -> GreenTrip:
+    """A phone with a trip accepted and one that waits, whose server was set back to before its enrolment; since then
+    somebody else has got the name of its account."""
+    before = server.backup()
+    phone = _enrol(open_phone(), "13800000000")
+    ride(phone, clock)
+    phone.sync()
+    ride(phone, clock)
+    server.restore(before)
+    _enrol(open_phone(tmp_path / "another"), "13900000000")
+    assert phone.sync().stop is Stop.LOGIN
+    phone.request_code("13800000000")
+    return phone
+
+
+def _enrol(phone: GreenTrip, number: str) -> GreenTrip:
+    phone.request_code(number)
+    phone.enrol("123456", CONSENTS)
+    return phone
+
+
+def test_a_server_that_names_another_account_is_not_believed(forgotten: GreenTrip, server: FakeServer):
+    with pytest.raises(Untrusted, match="another account"):
+        forgotten.enrol("123456", CONSENTS)
+    assert forgotten.account_id == "account-1"
+    assert [account.trips for account in server.accounts.values()] == [{}, {}]
+
+
+def test_where_the_person_says_so_the_trips_go_to_the_account_that_the_server_names(
+    forgotten: GreenTrip, server: FakeServer, clock: FakeClock
+):
+    with pytest.raises(Untrusted):
+        forgotten.enrol("123456", CONSENTS)
+    forgotten.request_code("13800000000")  # the code before was used up by the key that was thrown away
+    assert forgotten.enrol("123456", CONSENTS, replace_account=True) == "account-2"
+    clock.tick(DAY_S)
+    assert forgotten.sync().settled == {State.ACCEPTED: 2}
+    trips = {trip.id: trip.record for trip in forgotten.trips()}
+    assert {name: set(account.trips) for name, account in server.accounts.items()} == {
+        "account-1": set(),
+        "account-2": set(trips),
+    }
+    assert {trip: server.records[trip].line for trip in trips} == trips
+    assert forgotten.account().balance_mg == sum(trip.reduction_mg for trip in forgotten.trips())
 
 
 # Promise 8: settled bytes stay

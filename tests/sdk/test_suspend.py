@@ -1,9 +1,10 @@
 """Promise 19: a phone that is put to sleep holds no file and runs nothing; awake again, it goes on."""
 
 import os
+import sqlite3
 import threading
-import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from greentrip import Closed, GreenTrip, State, StorageError, Suspended
 from greentrip.report import Stop
+from greentrip.store import file as store_file
 from greentrip.testing import FakeClock, FakeServer
 from support.refusals import refused
 from support.trips import FAR_END, HOME, ride
@@ -110,7 +112,6 @@ def test_asleep_every_call_on_the_store_says_so(enrolled: GreenTrip, clock: Fake
     enrolled.wake()
     assert [one.id for one in enrolled.trips()] == [trip.id]
     assert enrolled.active is not None
-    assert enrolled.finish(FAR_END if enrolled.active.legs is None else HOME) if False else True
 
 
 def test_a_refused_call_does_not_wake_it(open_phone: OpenPhone, clock: FakeClock):
@@ -189,7 +190,7 @@ def test_it_can_be_closed_asleep(open_phone: OpenPhone, clock: FakeClock):
         phone.wake()
     again = open_phone()
     assert len(again.trips()) == 1
-    assert again.diagnose()["kills"] == 0 if "kills" in again.diagnose() else True
+    assert again._store.health().kills == 0
 
 
 def test_a_system_that_ends_a_sleeping_app_has_not_killed_it(open_phone: OpenPhone, enrolled: GreenTrip, clock):
@@ -212,11 +213,6 @@ def test_a_trip_goes_on_over_a_sleep(enrolled: GreenTrip, clock: FakeClock):
 def test_it_sleeps_though_another_process_holds_the_file(
     open_phone: OpenPhone, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
-    import sqlite3
-    from contextlib import closing
-
-    from greentrip.store import file as store_file
-
     monkeypatch.setattr(store_file, "BUSY_TIMEOUT_MS", 50)
     phone = open_phone()
     ride(phone, clock)
@@ -226,4 +222,3 @@ def test_it_sleeps_though_another_process_holds_the_file(
         other.execute("ROLLBACK")
     phone.wake()
     assert len(phone.trips()) == 1
-    assert time.monotonic() > 0

@@ -91,10 +91,25 @@ def worker(passes: Passes, clock: FakeClock, seen: list[Event]) -> Iterator[Work
     assert not _threads()
 
 
+class Ticking(FakeClock):
+    """Its wall clock stands still, and its time passes: what a deadline is measured by."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@pytest.fixture
+def in_real_time(passes: Passes, seen: list[Event]) -> Iterator[Worker]:
+    made = Worker(passes.run, passes.next_due_ms, Ticking(), seen.append)
+    yield made
+    assert made.stop(WAIT_S)
+    assert not _threads()
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No gap and no rest, for tests of what comes after them."""
-    monkeypatch.setattr(worker_module, "GAP_S_MIN", 0.0)
+    """Hardly a gap and no rest, for tests of what comes after them."""
+    monkeypatch.setattr(worker_module, "GAP_S_MIN", 0.002)
     monkeypatch.setattr(worker_module, "REST_S", 0.0)
 
 
@@ -144,8 +159,9 @@ def test_nothing_runs_while_nobody_calls_and_there_is_no_background(worker: Work
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, math.nan, 0.05])
 def test_whatever_blocks_a_sync_returns_with_the_time_and_what_is_known(
-    worker: Worker, passes: Passes, timeout_s: float
+    in_real_time: Worker, passes: Passes, timeout_s: float
 ):
+    worker = in_real_time
     passes.act = lambda trigger, timeout_s: SyncReport(left=7, requests=1, asked=1)
     worker.sync(WAIT_S)
     gate = Gate()
@@ -215,8 +231,8 @@ def test_behind_a_background_pass_a_persons_follows_at_once(worker: Worker, pass
     assert reports == [SyncReport({State.ACCEPTED: 1}, requests=2)]
 
 
-def test_behind_a_background_pass_that_blocks_a_sync_has_its_deadline(worker: Worker, passes: Passes):
-    gate = Gate()
+def test_behind_a_background_pass_that_blocks_a_sync_has_its_deadline(in_real_time: Worker, passes: Passes):
+    gate, worker = Gate(), in_real_time
     passes.act = gate
     worker.start()
     worker.trigger(Trigger.APP)
@@ -553,7 +569,7 @@ def test_an_observer_that_raises_in_the_background_ends_nothing(
     assert worker.stop(WAIT_S)
 
 
-def test_an_observer_that_blocks_holds_up_no_sync_beyond_its_time(passes: Passes, clock: FakeClock):
+def test_an_observer_that_blocks_holds_up_no_sync_beyond_its_time(passes: Passes):
     inside, may_go = threading.Event(), threading.Event()
 
     def observer(event: Event) -> None:
@@ -561,7 +577,7 @@ def test_an_observer_that_blocks_holds_up_no_sync_beyond_its_time(passes: Passes
             inside.set()
             assert may_go.wait(WAIT_S)
 
-    worker = Worker(passes.run, passes.next_due_ms, clock, observer)
+    worker = Worker(passes.run, passes.next_due_ms, Ticking(), observer)
     passes.act = lambda trigger, timeout_s: SyncReport({State.ACCEPTED: 1}, requests=1)
     assert worker.sync(0.5) == SyncReport({State.ACCEPTED: 1}, requests=1), "what was done is known all the same"
     assert inside.is_set()

@@ -25,6 +25,7 @@ from greentrip_server.limits import Limits
 from greentrip_server.runtime import start
 from greentrip_server.settings import Settings
 from greentrip_server.sync.judge import recheck_all
+from greentrip_server.sync.keys import ServerKeys, add_online_key
 from greentrip_server.sync.models import Trip, TripBytes
 
 MEMORY = Path("/dev/shm")
@@ -55,6 +56,8 @@ class RealServer:
         self._watch_statements()
         self.transport = AsgiTransport(create_app(self._runtime), interrupt=lambda: self.interrupt())
         self._keep("template")
+        self._keys = settings.key_list_file.parent
+        shutil.copytree(self._keys, self._folder / "keys")
 
     @property
     def root_key(self) -> str:
@@ -63,6 +66,9 @@ class RealServer:
     def begin(self, now: Callable[[], datetime]) -> None:
         self._now, self._database_is_up = now, True
         self._sender.codes.clear()
+        shutil.rmtree(self._keys)
+        shutil.copytree(self._folder / "keys", self._keys)
+        self._load_keys()
         self._put_back("template")
         self.start()
 
@@ -96,6 +102,11 @@ class RealServer:
     def restore(self) -> None:
         self._put_back("backup")
 
+    def rotate_keys(self, *, stolen: bool) -> None:
+        drop = [self._runtime.keys.kid] if stolen else []
+        add_online_key(self._keys, self._now(), drop=drop)
+        self._load_keys()
+
     def maintain(self) -> None:
         recheck_all(self._database, self._runtime.rulebook, self._now())
 
@@ -114,6 +125,10 @@ class RealServer:
     def findings(self) -> Sequence[str]:
         with self._database.read() as session:
             return [f"{one.rule}: {one.count} times, first {one.first}" for one in check(session).findings]
+
+    def _load_keys(self) -> None:
+        # A new process would read them; for a new key this one is not made anew.
+        object.__setattr__(self._runtime, "keys", ServerKeys.load(self._runtime.settings, self._now()))
 
     # The database
 

@@ -28,7 +28,7 @@ def test_nothing_is_lost_counted_twice_or_stuck(server: RealServer, first: int):
         assert result.violations == (), f"make simulate FIRST={result.seed} SEEDS=1 ARGS=--trace"
 
 
-@pytest.mark.parametrize(("profile", "requests_max"), [(HEALTHY, 1.05), (LOSSY, 1.5)], ids=lambda case: str(case))
+@pytest.mark.parametrize(("profile", "requests_max"), [(HEALTHY, 1.05), (LOSSY, 1.5)], ids=["healthy", "lossy"])
 def test_requests_for_each_settled_record(server: RealServer, profile: Profile, requests_max: float):
     """All that a phone asks after its enrolment, erasures, decisions and repairs too."""
     total = Tally()
@@ -37,6 +37,12 @@ def test_requests_for_each_settled_record(server: RealServer, profile: Profile, 
         total.add(result.tally)
     assert total.settled == total.recorded > 500
     assert total.requests_each <= requests_max
+
+
+def test_a_seed_replays_exactly(server: RealServer):
+    """Threads of the server's own, its database and its keys change nothing of it."""
+    first = [result.digest for result in simulate(range(4), HOSTILE, server)]
+    assert [result.digest for result in simulate(range(4), HOSTILE, server)] == first
 
 
 def test_nothing_is_lost_on_postgresql(postgres_server: PostgresServer):

@@ -90,7 +90,7 @@ def _listed(green: GreenTrip, trip_id: str) -> dict[str, str] | None:
         line, receipt = found
         status = str(json.loads(line).get("status"))
         return {"trip": trip_id, "status": status, "signed_at": receipt.at, "key": key_id(receipt.jws)}
-    except ValueError:
+    except (Untrusted, ValueError):
         return {"trip": trip_id, "status": "damaged", "signed_at": "", "key": ""}
 
 

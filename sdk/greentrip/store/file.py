@@ -65,8 +65,17 @@ class StoreFile:
         """Open the file again; what happened to it meanwhile is met as when it was opened. Raises `StorageError`."""
         with self._lock:
             if self._suspended:
-                self._open_sound()
                 self._suspended = False
+                try:
+                    self._open_sound()
+                except BaseException:
+                    self._suspended = True
+                    raise
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the file was let go of until `resume`."""
+        return self._suspended
 
     def fork_guard(self) -> threading.RLock:
         """Held by whoever is inside SQLite."""
@@ -122,6 +131,12 @@ class StoreFile:
             self._check_usable()
             self._check_in_place()
             yield self._quick
+
+    def _wait_at_most(self, busy_ms: int) -> None:
+        """For the lock of another process; until the file is opened again."""
+        with self._lock, typed_errors():
+            self._check_usable()
+            self._durable.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
     def _let_go(self) -> None:
         if not self._inherited:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from greentrip.record import Evidence
 from greentrip.states import State
 from greentrip.wire import sha256_hex
+
+
+def is_id(text: object) -> bool:
+    """Whether this can be a record's id."""
+    try:
+        return isinstance(text, str) and str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 import uuid
 from contextlib import suppress
 
-from greentrip.clock import boot_id
+from greentrip.clock import system_boot_id
 from greentrip.errors import StorageError
 from greentrip.health import SYNC_NOTES_MAX, StoreHealth, SyncNote
 from greentrip.report import Stop, Trigger
@@ -15,6 +15,9 @@ from greentrip.store.facts import Facts, count
 from greentrip.store.queue import RELEASE, Queue
 from greentrip.store.salvage import moved_aside
 from greentrip.store.trips import state_of
+
+LET_GO_MS = 250
+"""How long a lock of another process is waited for when the file is let go of."""
 
 
 class Sessions(Queue, Facts):
@@ -28,12 +31,12 @@ class Sessions(Queue, Facts):
         with suppress(StorageError):
             self.bury_dead()
             with self._write() as db:
-                db.execute("INSERT INTO session VALUES (?, ?, ?)", (self._session, boot_id(), os.getpid()))
+                db.execute("INSERT INTO session VALUES (?, ?, ?)", (self._session, system_boot_id(), os.getpid()))
 
     def bury_dead(self) -> int:
         """Free what processes had leased that ended without closing the file, and count them. Returns how many."""
         open_by = self._read("SELECT id, boot, pid FROM session")
-        dead = [session for session, boot, pid in open_by if boot != boot_id() or not _is_alive(pid)]
+        dead = [session for session, boot, pid in open_by if boot != system_boot_id() or not _is_alive(pid)]
         return sum(self._bury(session) for session in dead)
 
     def _bury(self, session: str) -> bool:
@@ -48,9 +51,12 @@ class Sessions(Queue, Facts):
         return True
 
     def end_session(self) -> None:
-        """This process lets go of the file in order."""
-        with suppress(StorageError), self._write() as db:
-            db.execute("DELETE FROM session WHERE id = ?", (self._session,))
+        """This process lets go of the file in order. A file that another one holds is not waited for: a note that stays
+        is one kill too many in a count, and a system that suspends apps does not wait either."""
+        with suppress(StorageError):
+            self._wait_at_most(LET_GO_MS)
+            with self._write() as db:
+                db.execute("DELETE FROM session WHERE id = ?", (self._session,))
 
     def new_lease(self) -> str:
         """A name for a lease that tells whose it is."""

@@ -18,10 +18,14 @@ _INDICES = (
     'SELECT m.name, i.name, i."unique", c.seqno, c.name FROM sqlite_master m, pragma_index_list(m.name) i,'
     " pragma_index_info(i.name) c WHERE m.type = 'table'"
 )
+_REFERENCES = (
+    'SELECT m.name, k."from", k."table", k."to" FROM sqlite_master m, pragma_foreign_key_list(m.name) k'
+    " WHERE m.type = 'table'"
+)
 
 
 def has_its_shape(db: sqlite3.Connection, version: int) -> bool:
-    """Whether the tables, their columns and their indices are those of this version (0: none)."""
+    """Whether the tables, their columns, indices and references are those of this version (0: none)."""
     return _shape(db) == _expected(version)
 
 
@@ -41,7 +45,7 @@ def mend_notes(damaged: sqlite3.Connection, sound: sqlite3.Connection) -> None:
 
 
 def _shape(db: sqlite3.Connection) -> Shape:
-    return frozenset((*db.execute(_COLUMNS).fetchall(), *db.execute(_INDICES).fetchall()))
+    return frozenset(row for query in (_COLUMNS, _INDICES, _REFERENCES) for row in db.execute(query))
 
 
 @cache

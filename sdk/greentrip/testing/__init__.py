@@ -10,20 +10,24 @@ from greentrip.testing.asgi import AsgiTransport, Interrupted
 from greentrip.testing.clock import FakeClock
 from greentrip.testing.fake_books import FakeAccount, FakeBooks, FakeTrip
 from greentrip.testing.fake_server import FakeServer
+from greentrip.testing.flaky_disk import DiskFaults, FlakyDisk, Killed
 from greentrip.testing.flaky_transport import Exchange, FlakyTransport, NetworkFaults
 from greentrip.testing.loopback import Loopback
 from greentrip.testing.relay import Relay
 
 __all__ = [
     "AsgiTransport",
+    "DiskFaults",
     "Exchange",
     "FakeAccount",
     "FakeBooks",
     "FakeClock",
     "FakeServer",
     "FakeTrip",
+    "FlakyDisk",
     "FlakyTransport",
     "Interrupted",
+    "Killed",
     "Loopback",
     "NetworkFaults",
     "Relay",

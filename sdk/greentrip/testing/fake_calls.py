@@ -93,9 +93,11 @@ def post_device(server: FakeServer, request: httpx.Request) -> httpx.Response:
     if not isinstance(consents, dict) or not all(purpose in PURPOSES for purpose in consents):
         raise _invalid("consents")
     enrolment = server.books.enrolments.get(_text(body, "enrolment"))
+    used_by = enrolment.used_by if enrolment else ""
     if enrolment is None or enrolment.used_by != device:
         enrolment = _use_code(server, enrolment, _text(body, "code"), device)
     if device in server.books.ended:
+        enrolment.used_by = used_by  # a refused call uses up no code
         raise CallRefused(problem(403, "device_ended"))
     server.books.devices[device] = key
     account = server.books.join(enrolment.phone, device)

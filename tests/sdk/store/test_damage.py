@@ -416,3 +416,26 @@ def test_an_index_that_does_not_fit_its_table_is_found_when_the_file_is_opened(p
     with closing(Store(path)) as store:
         assert store.recovered is not None
         assert len(store.lease("lease", 0, 60_000, 500, 10**9)) == 1
+
+
+NOTES = {
+    "a column": (b"result_line BLOB", b"result_lhne BLOB"),
+    "a table": (b"CREATE TABLE queue", b"CREATE TABLE quuue"),
+    "a reference": (b"REFERENCES receipt", b"REFERENCES recempt"),
+    "an index": (b"ON queue (state, seq)", b"ON queue (statu, seq)"),
+    "no text at all": (b"CREATE TABLE queue", b"CREATE TABLE q\xf5eue"),
+}
+
+
+@pytest.mark.parametrize("what", NOTES)
+def test_damage_to_what_sqlite_notes_on_its_tables_costs_nothing(template, what: str):
+    """Its own check does not look at that, and every statement on such a table fails."""
+    folder = template.copy()
+    file = _file(folder)
+    content = file.read_bytes()
+    sound, damaged = NOTES[what]
+    assert content.count(sound) == 1
+    file.write_bytes(content.replace(sound, damaged))
+    phone = template.open(folder)
+    assert phone.recovered is not None
+    template.assert_drains(phone, {template.accepted, *template.waiting, template.finish(phone)})

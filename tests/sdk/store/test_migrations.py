@@ -1,4 +1,4 @@
-"""Promise 5: a file of any earlier version becomes one of now, whatever state its rows are in; bytes and hashes stay."""
+"""Promise 5: a file of any earlier version becomes one of now, whatever state its rows are in: same bytes."""
 
 import shutil
 import sqlite3

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from greentrip.testing.simulator.backend import Backend, ServerAccount, ServerTrip
 from greentrip.testing.simulator.clock import START, PhoneClock, WorldClock
-from greentrip.testing.simulator.disk import DiskFaults, FlakyDisk, Killed
 from greentrip.testing.simulator.profiles import HEALTHY, HOSTILE, LOSSY, PROFILES, PhoneFaults, Profile, ServerFaults
 from greentrip.testing.simulator.report import Report, SeedResult, Tally
 from greentrip.testing.simulator.runner import run, simulate
@@ -20,9 +19,6 @@ __all__ = [
     "PROFILES",
     "START",
     "Backend",
-    "DiskFaults",
-    "FlakyDisk",
-    "Killed",
     "PhoneClock",
     "PhoneFaults",
     "Profile",

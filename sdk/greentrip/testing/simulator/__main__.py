@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from greentrip.testing.simulator.profiles import HOSTILE, PROFILES
-from greentrip.testing.simulator.report import Report
+from greentrip.testing.simulator.report import FAILURES_SHOWN_MAX, Report
 from greentrip.testing.simulator.runner import backend_class, processors, run, simulate
 
 FAKE = "greentrip.testing.simulator.fake_backend:FakeBackend"
@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _trace(given)
 
     def progress(report: Report) -> None:
-        told = f"\r{report.seeds} of {given.seeds} seeds, {len(report.failures)} failed, {report.seconds:.0f} s"
+        failed = ", ".join(str(result.seed) for result in report.failures[:FAILURES_SHOWN_MAX]) or "none"
+        told = f"\r{report.seeds} of {given.seeds} seeds, failed: {failed}, {report.seconds:.0f} s"
         print(told, end="", file=sys.stderr, flush=True)
 
     report = run(given.first, given.seeds, profile, given.backend, processes=given.processes, progress=progress)

@@ -67,6 +67,9 @@ class Backend(Protocol):
     def restore(self) -> None:
         """Go back to the copy; called only after `backup`, while the process is dead."""
 
+    def rotate_keys(self, *, stolen: bool) -> None:
+        """Sign with a new online key from now on. `stolen`: the one before leaves the list."""
+
     def maintain(self) -> None:
         """What operators run daily: judge held trips again whose day has come."""
 

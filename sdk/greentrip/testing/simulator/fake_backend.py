@@ -56,6 +56,9 @@ class FakeBackend:
         if self._backup is not None:
             self.server.restore(self._backup)
 
+    def rotate_keys(self, *, stolen: bool) -> None:
+        self.server.rotate(keep_old=not stolen)
+
     def maintain(self) -> None:
         """It holds nothing that a day would free."""
 

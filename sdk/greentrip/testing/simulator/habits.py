@@ -96,17 +96,17 @@ def enrol(phone: Phone) -> None:
     if phone.act("look for an order", lambda app: app._store.erasure_orders()):
         return
 
-    def join(app: GreenTrip) -> str:
+    def join(app: GreenTrip, *, anew: bool = False) -> str:
         app.request_code(phone.member.number)
-        code = phone.world.server.backend.last_code()
         try:
-            return app.enrol(code, CONSENTS)
+            return app.enrol(phone.world.server.backend.last_code(), CONSENTS, replace_account=anew)
         except Untrusted:
-            if app.account_id is None:
+            if anew or app.account_id is None:
                 raise
             # The server was set back to before the enrolment, and made another account: people go there.
-            return app.enrol(code, CONSENTS, replace_account=True)
+            return join(app, anew=True)
 
+    phone.needs_login = True  # until it is done
     account = phone.act("enrol", join)
     if account is not None:
         phone.member.account, phone.needs_login = account, False

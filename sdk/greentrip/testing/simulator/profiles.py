@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from greentrip.testing.flaky_disk import DiskFaults
 from greentrip.testing.flaky_transport import NetworkFaults
-from greentrip.testing.simulator.disk import DiskFaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,10 @@ class ServerFaults:
     """It answers 503 with `Retry-After` for a while."""
     restore: float = 0.0
     """It dies and comes back with an older backup."""
+    new_key: float = 0.0
+    """Its signing key is changed, by plan or because it was stolen."""
     down_s_max: float = 6 * 3600.0
-    """How long it stays away after any of these."""
+    """How long it stays away after a kill, without a database, or under load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ HOSTILE = Profile(
         portal=0.03,
     ),
     disk=DiskFaults(full=0.002, busy=0.004, io_error=0.002, kill=0.0005),
-    server=ServerFaults(kill=0.06, database_down=0.01, overload=0.01, restore=0.02),
+    server=ServerFaults(kill=0.06, database_down=0.01, overload=0.01, restore=0.02, new_key=0.01),
     phone=PhoneFaults(kill=0.06, offline=0.04, clock=0.03, flipped_bit=0.006, second_process=0.03, meanwhile=0.05),
     wrong_clocks=True,
     everyday=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 FAILURES_SHOWN_MAX = 10
 
@@ -100,7 +100,7 @@ class Report:
             "seeds": self.seeds,
             "seconds": round(self.seconds, 1),
             "seeds_a_second": round(self.seeds / self.seconds, 2) if self.seconds else None,
-            **asdict(self.tally),
+            **{name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self.tally).items()},
             "requests_each": round(self.tally.requests_each, 3),
             "sent_each": round(self.tally.sent_each, 3),
             "failures": [{"seed": failed.seed, "violations": failed.violations} for failed in self.failures],

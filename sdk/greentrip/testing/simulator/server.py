@@ -17,6 +17,8 @@ EXCHANGE_S = 0.1
 KILL_STEPS_MAX = 60
 """A planned kill strikes within so many awaits and statements; a request that has fewer goes through."""
 SHED_RETRY_AFTER_S = (5, 30)
+STOLEN = 0.3
+"""How often a key is changed because it was stolen."""
 RESTORED_AFTER_S_MIN = 3600.0
 """A backup is at least so old when somebody needs it."""
 
@@ -104,6 +106,10 @@ class Server(httpx.BaseTransport):
         if self._hit(self.faults.overload):
             self._sheds_until_s = self._later()
             self._count("server: overload")
+        if self._hit(self.faults.new_key):
+            stolen = self._dice.random() < STOLEN
+            self.backend.rotate_keys(stolen=stolen)
+            self._count(f"server: its key was {'stolen' if stolen else 'changed'}")
         if self._hit(self.faults.restore):
             self._restore()
 

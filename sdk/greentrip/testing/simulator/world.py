@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from greentrip.distance.rail import Network
+from greentrip.testing.flaky_disk import DiskFaults
 from greentrip.testing.simulator import misfortunes
 from greentrip.testing.simulator.backend import Backend
 from greentrip.testing.simulator.clock import WorldClock
-from greentrip.testing.simulator.disk import DiskFaults
 from greentrip.testing.simulator.habits import HABITS, change_account, enrol, opt_in
 from greentrip.testing.simulator.oracle import Shown, of_accounts, of_former, of_phone
 from greentrip.testing.simulator.phone import Phone

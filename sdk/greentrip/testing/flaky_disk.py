@@ -36,25 +36,34 @@ class DiskFaults:
 class FlakyDisk:
     """What `GreenTrip.open(connection=...)` takes: makes connections of one process, whose statements may fail.
 
-    `counts` says how often each fault was injected. After a kill call `abandon()`, and open the folder again with a new
-    `FlakyDisk`, as a new process would.
+    `counts` says how often each fault was injected, `told` is told of each. After a kill call `abandon()`, and open the
+    folder again with a new `FlakyDisk`, as a new process would. Without `waits` no statement waits for another
+    connection's lock: where all share one thread, nobody would ever give it back.
     """
 
     def __init__(
-        self, faults: DiskFaults, dice: random.Random, counts: Counter[str], *, told: Callable[[str], object] = str
+        self,
+        faults: DiskFaults,
+        dice: random.Random,
+        counts: Counter[str],
+        *,
+        told: Callable[[str], object] = str,
+        waits: bool = True,
     ) -> None:
         self.faults = faults
         self.dead = False
         self._dice = dice
         self._counts = counts
         self._tell = told
+        self._waits = waits
         self._left: int | None = None
         self._connections: list[_Connection] = []
         self._paths: set[str] = set()
 
     def __call__(self, *arguments: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401 - those of sqlite3.connect
-        # One world has one thread: whoever holds the lock now holds it for as long as anybody waits.
-        made = _Connection(*arguments, **{**named, "timeout": 0.0})
+        if not self._waits:
+            named["timeout"] = 0.0
+        made = _Connection(*arguments, **named)
         self._paths.add(str(arguments[0]))
         made.disk = self
         self._connections.append(made)
