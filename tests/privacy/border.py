@@ -163,6 +163,11 @@ CALLS: dict[tuple[str, str], tuple[str, bool]] = {
     ("POST", r"/v1/trips"): (_LINES, True),
     ("GET", r"/v1/account"): (_NOTHING, True),
     ("GET", r"/v1/account/statement(\?after=\d{1,19})?"): (_NOTHING, True),
+    ("POST", r"/v1/trip-erasures"): (_JSON, True),
+    ("GET", r"/v1/notices(\?after=\d{1,19})?"): (_NOTHING, True),
+    ("GET", r"/v1/sync-state"): (_NOTHING, True),
+    ("POST", r"/v1/sync-state"): (_JSON, True),
+    ("POST", r"/v1/erasure"): (_JSON, False),
     ("GET", r"/\.well-known/greentrip-keys"): (_NOTHING, False),
 }
 """Method and target -> media type of the body, and whether the call is signed."""
@@ -203,6 +208,8 @@ FEATURES = {
     "stopped_percent": r"100|\d?[05]",
     "fixes": r"[0-3]",
 }
+ORDER = {"aud": _KEY, "sub": _KEY, "typ": "erasure", "id": _UUID}
+"""What an order to erase an account says: no account, no time."""
 CLAIMS = {"aud": _KEY, "sub": _KEY, "htm": "GET|POST", "htu": r"/\S*", "iat": r"\d{10}", "digest": r"[0-9a-f]{64}"}
 
 
@@ -242,11 +249,17 @@ def _headers(request: Request, media_type: str, signed: bool) -> Iterator[str]:
 
 
 def _signature(request: Request, token: str) -> Iterator[str]:
-    header, claims = (json.loads(urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
+    header, claims = _opened(token)
     yield from _object("signature header", header, {"alg": '"Ed25519"', "kid": f'"{_KEY}"'})
     yield from _object("signature", {key: str(value) for key, value in claims.items()}, _quoted(CLAIMS))
     if (claims.get("htm"), claims.get("htu")) != (request.method, request.target):
         yield "signature of another call"
+
+
+def _opened(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims of a JWS."""
+    header, claims = (json.loads(urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
+    return header, claims
 
 
 def _quoted(patterns: dict[str, str]) -> dict[str, str | None]:
@@ -265,6 +278,15 @@ def _body(request: Request, body: str, call: str) -> Iterator[str]:
         consents: dict[str, str] = device.get("consents", {})
         words = dict.fromkeys(consents.keys() & {"location", "sync", "statistics", "audits"}, r'"[0-9.-]{1,16}"')
         yield from _object("consents", consents, words)
+    elif call in ("/v1/trip-erasures", "/v1/sync-state"):
+        ids = json.loads(body)
+        yield from _object("ids", ids, {"trips": None})
+        yield from (f"id {one!r}" for one in ids.get("trips", []) if not re.fullmatch(_UUID, one))
+    elif call == "/v1/erasure":
+        order = json.loads(body)
+        yield from _object("erasure", order, {"order": r'"[\w-]+\.[\w-]+\.[\w-]{86}"'})
+        _, claims = _opened(order["order"])
+        yield from _object("order", {key: str(value) for key, value in claims.items()}, _quoted(ORDER))
     else:
         for line in body.removesuffix("\n").split("\n"):
             yield from record_findings(line)

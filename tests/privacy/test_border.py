@@ -112,6 +112,7 @@ class Run:
         with self.open("phone", AheadClock()) as green:  # told the time, and calls again
             assert green.sync(30).settled == {State.ACCEPTED: 1}
         self.replay()
+        self.take_back()
 
     def enrol(self, green: GreenTrip) -> None:
         green.request_code(NUMBERS[0])
@@ -210,6 +211,20 @@ class Run:
             done = subprocess.run([GREENTRIP, verb, *arguments, *self.where()], capture_output=True, text=True)
             assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
+    def take_back(self) -> None:
+        """One trip, and everything of the other person; and what the phone asks of its server weekly."""
+        with self.open("phone") as green:
+            accepted = [trip for trip in green.trips() if trip.state is State.ACCEPTED]
+            green.erase_trip(accepted[0].id)
+            green.erase_trip(accepted[-1].id)
+            assert green.repair(30).stop is Stop.DONE
+            assert {notice.kind for notice in green.notices()} >= {"erasure"}
+            green.opt_out("keep")
+            green.opt_in()
+            assert green.diagnose()
+        with self.open("walker") as green:
+            assert green.erase(30)
+
     def where(self) -> list[str]:
         return ["--folder", str(self.folder / "walker"), "--server", self.url, "--root-key", self.server.root_key]
 
@@ -280,6 +295,11 @@ def test_the_run_did_everything(captured: Captured):
         "POST /v1/trips",
         "GET /v1/account",
         "GET /v1/account/statement",
+        "POST /v1/trip-erasures",
+        "GET /v1/notices",
+        "GET /v1/sync-state",
+        "POST /v1/sync-state",
+        "POST /v1/erasure",
         "GET /.well-known/greentrip-keys",
     }
     assert any("?after=" in request.target for request in captured.requests)
