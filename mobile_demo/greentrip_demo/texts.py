@@ -71,6 +71,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "state_rejected": ("not counted", "未通过"),
     "state_conflict": ("in conflict with another", "有冲突"),
     "state_unsupported": ("the server cannot read it yet", "服务器暂不支持"),
+    "state_set_aside": ("set aside by the server, tried again daily", "服务器暂未接收，每日重试"),
     "state_erased": ("erased", "已删除"),
     "state_damaged": ("damaged, not sent", "已损坏，不上传"),
     "state_local": ("on this phone only", "仅本机"),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -82,6 +83,7 @@ class GreenTrip(Recording):
         self._open = True
         self._worker = Worker(self._pass, self._next_due_ms, clock, tell, cut=http.close)
         self._use_or_close(store, slot)
+        self._tell_recovered()
         fork.watch(self)
         self._worker.start(background=background)
 
@@ -234,6 +236,7 @@ class GreenTrip(Recording):
             slot, before = self._slots.find(account_id), self._store
             self._use_or_close(Store(self._slots.path(slot), self._connection), slot)
             before.close()
+        self._tell_recovered()
 
     def account(self) -> Account:
         """The account's balance by the server, and what still waits here. Raises `ServerError`."""
@@ -248,7 +251,12 @@ class GreenTrip(Recording):
     def notices(self, after: int = 0) -> list[Notice]:
         """What the server decided about trips, oldest first, from after a number. Raises `ServerError`."""
         self._check_open()
-        return self._membership.notices(after)
+        found = self._membership.notices(after)
+        with self._ready():
+            # What they name is asked about at the next pass, not on the next day.
+            self._store.ask_again_now([notice.trip for notice in found if notice.trip], self._now_ms())
+        self._worker.trigger(Trigger.RECORD)
+        return found
 
     # Sending
 
@@ -266,7 +274,10 @@ class GreenTrip(Recording):
                 self._worker.trigger(Trigger.NETWORK)
 
     def repair(self, timeout: float = SYNC_TIMEOUT_S) -> SyncReport:
-        """Compare with the server what it has, and send again exactly what it lost. By itself this happens weekly."""
+        """Compare with the server what it has, and send again exactly what it lost.
+
+        By itself it does so every four weeks, and when the server's keys have changed.
+        """
         self._check_open()
         with suppress(StorageError):
             self._sender.errands.check_in_now()
@@ -378,14 +389,21 @@ class GreenTrip(Recording):
     def _use(self, store: Store, slot: int) -> None:
         """Everything that belongs to one account, over its open store. When it raises, nothing has changed."""
         remote = Remote(self._http, self._root_key, store, self._clock)
-        remote.keys.changed = lambda seq: self._tell(KeyListChanged(seq))
         membership = Membership(store, remote, self._secrets, self._slots.key_name(slot))
         sender = Sender(store, remote, self._clock, self._dice, self._tell, lambda: self._worker.stopping)
+        remote.keys.changed = partial(self._keys_changed, sender)
         if slot != self._slots.current:
             self._slots.use(slot)
         self._store, self._remote, self._membership, self._sender = store, remote, membership, sender
-        if store.recovered is not None:
-            self._tell(StoreReplaced(store.recovered))
+
+    def _keys_changed(self, sender: Sender, seq: int) -> None:
+        sender.keys_changed()
+        self._tell(KeyListChanged(seq))
+
+    def _tell_recovered(self) -> None:
+        """To be called without the lock: an observer may want it."""
+        if self._store.recovered is not None:
+            self._tell(StoreReplaced(self._store.recovered))
 
     def _pass(self, trigger: Trigger, timeout_s: float) -> SyncReport:
         try:

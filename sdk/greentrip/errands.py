@@ -1,4 +1,4 @@
-"""What the phone tells and asks the server beside its records: erasures first, then decisions and repairs, weekly.
+"""What the phone tells and asks the server beside its records: erasures first, and every four weeks a comparison.
 
 An errand is one call. It never stands in the way of records: a server that does not know the call is asked again a day
 later, whatever else there is to send goes on.
@@ -17,21 +17,20 @@ from greentrip.events import Erased, Event
 from greentrip.remote import Remote, field_of
 from greentrip.store import OPTED_OUT, Store
 from greentrip.store.rows import is_id
-from greentrip.wire import ids_digest
+from greentrip.wire import ids_digest, sha256_hex
 
-CHECK_IN_S = 7 * 24 * 3600.0
-"""So often the phone asks for decisions, and whether the server still has what it signed for."""
+CHECK_IN_S = 28 * 24 * 3600.0
+"""So often the phone asks whether the server still has what it signed for. When the server's keys have changed it asks
+at once: an operator who restored a backup rotates them."""
 LATER_S = 24 * 3600.0
 """After an answer that refuses the call, or is none of this protocol."""
 SOON_S = 3600.0
 """After an answer that promises better. Longer than any back-off: records go first meanwhile."""
-UNANSWERED_S = 300.0
-"""After no answer, or none that can be trusted: records go first the next time."""
+UNANSWERED_S = 1800.0
+"""After no answer, or none that can be trusted. Longer than any back-off, too."""
 ERASURES_A_CALL_MAX = 500
 IDS_A_CALL_MAX = 2_000
 CHECKED = "checked_ms"
-CURSOR = "notice_cursor"
-"""The number of the last notice that was read."""
 _MONTHS = "months_verified"
 _SWEEP = "sweep"
 """While ids are compared: how many were, and the months that the server named."""
@@ -59,19 +58,18 @@ class Errands:
 
     def urgent(self, now_ms: int) -> Errand | None:
         """What the person ordered: to erase."""
-        order = next(iter(self._store.erasure_orders()), None)
-        if order is not None and self._is_due("erasure", now_ms):
-            body = _json({"order": order})
-            certified = partial(self._certified, order)
-            return Errand("erasure", "POST", "/v1/erasure", body, certified, signed=False)
+        for order in self._store.erasure_orders():
+            if self._is_due(_name_of(order), now_ms):
+                certified = partial(self._certified, order)
+                return Errand(_name_of(order), "POST", "/v1/erasure", _json({"order": order}), certified, signed=False)
         ids = self._to_erase()[:ERASURES_A_CALL_MAX]
-        if ids and order is None and self._is_due("trip_erasures", now_ms):
+        if ids and self._is_due("trip_erasures", now_ms):
             body = _json({"trips": ids})
             return Errand("trip_erasures", "POST", "/v1/trip-erasures", body, lambda value: self._erased(ids, value))
         return None
 
     def routine(self, now_ms: int) -> Errand | None:
-        """What is due once a week, one call after the other."""
+        """What is due every four weeks, one call after the other."""
         if not self._is_due("check_in", now_ms):
             return None
         if self._store.get(_SWEEP) is not None:
@@ -79,19 +77,17 @@ class Errands:
         checked_ms = self._store.number(CHECKED)
         if not checked_ms:
             if self._store.settled_ids():
-                self._store.put(CHECKED, str(now_ms))  # the first week begins with the first result
+                self._store.put(CHECKED, str(now_ms))  # the time begins with the first result
             return None
         # A time ahead is absurd: the clock was ahead then.
         if 0 <= now_ms - checked_ms < CHECK_IN_S * 1000:
             return None
-        return Errand("check_in", "GET", self._notices_target(), b"", lambda value: self._noticed(value, now_ms))
+        return self._compare({}, now_ms)
 
     def next_due_ms(self, now_ms: int, *, signed: bool) -> int | None:
         """When the next errand is due by itself (over: now); None while none is. `signed`: the phone has a key."""
-        times = []
-        if self._store.erasure_orders():
-            times.append(self._later_ms("erasure", now_ms))
-        elif signed and self._to_erase():
+        times = [self._later_ms(_name_of(order), now_ms) for order in self._store.erasure_orders()]
+        if signed and self._to_erase():
             times.append(self._later_ms("trip_erasures", now_ms))
         checked_ms, sweeps = self._store.number(CHECKED), self._store.get(_SWEEP)
         if signed and (checked_ms or sweeps) and not self._store.get(OPTED_OUT):
@@ -102,13 +98,15 @@ class Errands:
         return max(now_ms, min(times)) if times else None
 
     def check_in_now(self) -> None:
-        """Do not wait for the week to be over."""
+        """Do not wait for the time to be over."""
         self._store.put(CHECKED, "1")
         self._store.drop("later:check_in")
 
     def hurry(self) -> None:
-        """The person asks now: what was put off of the person's own orders is tried again."""
-        for name in ("erasure", "trip_erasures"):
+        """The person asks now: what was put off of the person's own orders, or of a repair, is tried again."""
+        orders = map(_name_of, self._store.erasure_orders())
+        asked = ("check_in",) if self._store.number(CHECKED) == 1 else ()
+        for name in ("trip_erasures", *orders, *asked):
             if self._store.get(f"later:{name}") is not None:
                 self._store.drop(f"later:{name}")
 
@@ -128,19 +126,6 @@ class Errands:
         if not told.intersection(asked):
             raise Unreachable("the answer erases nothing of what was asked")
         self._store.confirm_erasures([one for one in asked if one in told])
-
-    def _notices_target(self) -> str:
-        return f"/v1/notices?after={self._store.number(CURSOR)}"
-
-    def _noticed(self, value: Mapping[str, object], now_ms: int) -> None:
-        """Decisions since: the records that they name are asked about at once. Then the comparison begins."""
-        notices = [item for item in field_of(value, "notices", list) if isinstance(item, dict)]
-        self._store.ask_again_now([str(item["trip"]) for item in notices if item.get("trip")], now_ms)
-        numbers = [item["number"] for item in notices if isinstance(item.get("number"), int)]
-        if numbers:
-            self._store.put(CURSOR, str(max(numbers)))
-        if not (value.get("next") and numbers):
-            self._store.put(_SWEEP, json.dumps({"from": None}))
 
     def _compare(self, sweep: dict[str, object], now_ms: int) -> Errand:
         """First by month and digest; where those differ, id by id, in pieces."""
@@ -170,8 +155,7 @@ class Errands:
     ) -> None:
         lost = set(map(str, field_of(value, "missing", list))).intersection(asked)
         if lost:
-            self._store.requeue(sorted(lost))  # it was set back to a time before these,
-            self._store.drop(CURSOR)  # and numbers its notices anew
+            self._store.requeue(sorted(lost))  # it was set back to a time before these
         if len(asked) < IDS_A_CALL_MAX:
             self._store.put(_MONTHS, json.dumps(sweep.get("months", {})))
             self._finish(now_ms)
@@ -203,6 +187,10 @@ class Errands:
         """Until when an errand was put off; 0 for a time so far ahead that the clock must have jumped back since."""
         later_ms = self._store.number(f"later:{name}")
         return later_ms if later_ms <= now_ms + LATER_S * 1000 else 0
+
+
+def _name_of(order: str) -> str:
+    return f"erasure:{sha256_hex(order.encode())[:16]}"
 
 
 def _sound(ids: Sequence[str]) -> list[str]:

@@ -25,8 +25,10 @@
         ├── Unreachable         no answer: call again when there is a network
         ├── Refused             the server said no: see `problem`
         └── Untrusted           the answer is not signed by the pinned server: do not use it
+            └── Unproven            a receipt proves nothing: sync() for a fresh one, or check the root key
 
-Every error has an English and a Chinese sentence: `str(error)` is English, `error.message("zh")` is for a commuter.
+Every error has an English and a Chinese sentence: `str(error)` is English, `error.message("zh")` is for a commuter. The
+Chinese one leaves out what only a developer can use, such as which check of an answer failed.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ __all__ = [
     "TripRunning",
     "UnknownChange",
     "UnknownStation",
+    "Unproven",
     "Unreachable",
     "Untrusted",
     "WrongMoment",
@@ -65,6 +68,8 @@ __all__ = [
 
 _FIELDS_ZH = {
     "accuracy_m": "定位精度",
+    "account": "账户",
+    "answer": "回答",
     "at": "时间",
     "changes": "换乘站",
     "clock": "手机时间",
@@ -72,14 +77,22 @@ _FIELDS_ZH = {
     "end": "终点",
     "fix": "轨迹点",
     "lat": "纬度",
+    "line": "记录",
     "lon": "经度",
     "mode": "出行方式",
     "network": "线网数据",
+    "pack": "线网数据包",
+    "pending": "待上传的出行",
     "place": "地点",
+    "point": "坐标点",
+    "receipt": "凭证",
     "root_key": "根公钥",
+    "send_delay_s": "上传延迟",
     "server": "服务器地址",
     "start": "起点",
     "station": "车站",
+    "suggestion": "建议",
+    "trip": "出行",
 }
 """What a commuter reads instead of the name of an argument."""
 
@@ -256,7 +269,7 @@ class QueueFull(StorageError):
     def __init__(self, limit: int, *, of_bytes: bool = False) -> None:
         if of_bytes:
             en, zh = "bytes are stored", "字节的本机数据"
-            then_en, then_zh = "erase trips that are no longer needed", "请删除不再需要的出行"
+            then_en, then_zh = "erasing trips frees some, and gives up their credit", "可删除出行（减排量一并取消）"
         else:
             en, zh = "trips wait to be sent", "条待上传的出行"
             then_en, then_zh = "sync() first", "请先同步"
@@ -276,7 +289,7 @@ class Unreachable(ServerError):
     def __init__(self, why: str) -> None:
         super().__init__(
             f"the server cannot be reached ({why}): call again when there is a network; nothing is lost",
-            f"暂时无法连接服务器（{why}）：请联网后重试；记录不会丢失",
+            "暂时无法连接服务器：请联网后重试；记录不会丢失",
         )
 
 
@@ -285,7 +298,7 @@ class Refused(ServerError):
 
     def __init__(self, status: int, problem: Mapping[str, object]) -> None:
         title = problem.get("detail") or problem.get("title") or f"HTTP {status}"
-        zh = problem.get("detail_zh") or problem.get("title_zh") or f"服务器拒绝了请求（{title}）"
+        zh = problem.get("detail_zh") or problem.get("title_zh") or f"服务器拒绝了请求（HTTP {status}）"
         super().__init__(str(title), str(zh))
         self.status = status
         self.problem = dict(problem)
@@ -293,10 +306,21 @@ class Refused(ServerError):
 
 
 class Untrusted(ServerError):
-    """The answer does not carry a valid signature of the pinned server."""
+    """The answer does not carry a valid signature of the pinned server.
 
-    def __init__(self, why: str) -> None:
+    `why_zh` is for what a commuter can act on.
+    """
+
+    def __init__(self, why: str, why_zh: str = "") -> None:
+        which_zh = f"（{why_zh}）" if why_zh else ""
         super().__init__(
             f"the answer cannot be trusted ({why}): nothing was settled; check server and root_key",
-            f"服务器应答未通过验证（{why}）：未作任何结算；请检查服务器地址与根公钥",
+            f"服务器应答未通过验证{which_zh}：未作任何结算；请检查服务器地址与根公钥",
         )
+
+
+class Unproven(Untrusted):
+    """A receipt that was kept or exported proves nothing: what the phone sent and settled stays as it is."""
+
+    def __init__(self, why: str, why_zh: str) -> None:
+        GreenTripError.__init__(self, f"the receipt proves nothing: {why}", f"该凭证无效：{why_zh}")

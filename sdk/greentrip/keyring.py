@@ -12,7 +12,7 @@ from greentrip.store import Store
 from greentrip.trust import KeyList, KeyNotValid, ReceiptFacts, open_key_list, signer_id
 
 KEYS_TARGET = "/.well-known/greentrip-keys"
-KEY_LIST_AGE_S_MAX = 7 * 24 * 3600.0
+KEY_LIST_AGE_S_MAX = 28 * 24 * 3600.0
 """An older list is fetched again, so that a stolen key is dropped also where only the thief answers. When nobody gives
 the list, the old one goes on: a server that cannot be asked for it must not stop credits."""
 REFRESH_PAUSE_S = 3600.0

@@ -68,7 +68,7 @@ class Membership:
             if not replace_account:
                 with self._lock:
                     self._erase_key()  # it is the other account's: the trips here must not go out under it
-                raise Untrusted("the server names another account for this phone's key")
+                raise Untrusted("the server names another account for this phone's key", "服务器给出的是另一个账户")
             self._store.requeue(self._store.settled_ids())
         self._store.put("account", account)
         return account

@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Self, cast
 
-from greentrip.errors import InvalidInput, Untrusted
+from greentrip.errors import InvalidInput, Unproven
 from greentrip.remote import TRIPS_TARGET, check_root_key
+from greentrip.signing import thumbprint
 from greentrip.signing.jws import BadToken, key_id
 from greentrip.store import Receipt
-from greentrip.trust import ReceiptFacts, open_kept_receipt, open_key_list
+from greentrip.trust import KeyList, ReceiptFacts, open_kept_receipt, open_key_list
 from greentrip.wire import ANSWER_BYTES_MAX, canonical, digest_of, parse_canonical, sha256_hex
 
 BUNDLE_VERSION = "greentrip-receipt-1"
@@ -62,13 +63,13 @@ class Bundle:
 
     @classmethod
     def of(cls, record: bytes, result: bytes, receipt: Receipt, key_list: str | None) -> Self:
-        """The bundle of what a phone keeps. Raises `Untrusted` when that cannot be a bundle."""
+        """The bundle of what a phone keeps. Raises `Unproven` when that cannot be a bundle."""
         if key_list is None:
-            raise Untrusted("no key list is kept")
+            raise Unproven("no key list is kept: sync() first", "本机未保存密钥列表，请先同步")
         try:
             lines = record.decode("ascii"), result.decode("utf-8")
         except (AttributeError, UnicodeDecodeError):  # also where the file gives a text, or nothing, for bytes
-            raise Untrusted("what this phone kept is damaged") from None
+            raise Unproven("what this phone kept is damaged", "本机保存的凭证已损坏") from None
         hashes = receipt.request_lines, receipt.answer_lines
         return cls(*lines, receipt.jws, receipt.at, receipt.device, *hashes, key_list)
 
@@ -97,17 +98,17 @@ class Bundle:
 def verify_bundle(data: bytes, root_key: str) -> Proof:
     """What an exported receipt proves, with nothing but the server's root key (base64url) and no network.
 
-    Raises `InvalidInput` when it is no bundle as `GreenTrip.receipt_bundle` makes it, `Untrusted` when it proves
+    Raises `InvalidInput` when it is no bundle as `GreenTrip.export_receipt` makes it, `Unproven` when it proves
     nothing: any changed byte is found.
     """
     return check_bundle(Bundle.from_bytes(data), check_root_key(root_key))
 
 
 def check_bundle(bundle: Bundle, root_key: bytes) -> Proof:
-    """What a bundle proves to one who knows the server's root key. Raises `Untrusted`, naming the part."""
+    """What a bundle proves to one who knows the server's root key. Raises `Unproven`, naming the part."""
     result = _result_of(bundle)
     try:
-        listed = open_key_list(bundle.key_list, root_key)
+        listed = _key_list_of(bundle, root_key)
         facts = open_kept_receipt(
             bundle.jws,
             listed,
@@ -118,7 +119,7 @@ def check_bundle(bundle: Bundle, root_key: bytes) -> Proof:
             digest=digest_of(bundle.answer_lines),
         )
     except BadToken as error:
-        raise Untrusted(str(error)) from None
+        raise Unproven(str(error), "签名未通过验证") from None
     _check_facts(facts, bundle, listed.seq)
     official = result.get("official_mg")
     return Proof(
@@ -135,13 +136,22 @@ def _result_of(bundle: Bundle) -> dict[str, object]:
     """The server's result, once it is clear that it is for this record and that the receipt covers both lines."""
     digest, answered = sha256_hex(bundle.record.encode()), sha256_hex(bundle.result.encode())
     if not all(map(_HASH.fullmatch, (*bundle.request_lines, *bundle.answer_lines))):
-        raise Untrusted("the receipt's hashes are damaged")
+        raise Unproven("the receipt's hashes are damaged", "凭证中的哈希值已损坏")
     if digest not in bundle.request_lines or answered not in bundle.answer_lines:
-        raise Untrusted("the receipt is for other bytes")
+        raise Unproven("the receipt is for other bytes", "凭证与记录或结果的内容不符")
     result = _object_of(bundle.result)
     if result.get("sha256") != digest:
-        raise Untrusted("the result is for another record")
+        raise Unproven("the result is for another record", "结果属于另一条记录")
     return result
+
+
+def _key_list_of(bundle: Bundle, root_key: bytes) -> KeyList:
+    if key_id(bundle.key_list) != thumbprint(root_key):
+        raise Unproven(
+            "its key list is not by this root key: check that you have the root key of its server",
+            "密钥列表不是由该根公钥签署的：请核对服务器的根公钥",
+        )
+    return open_key_list(bundle.key_list, root_key)
 
 
 def _object_of(line: str) -> dict[str, object]:
@@ -154,9 +164,9 @@ def _object_of(line: str) -> dict[str, object]:
 
 def _check_facts(facts: ReceiptFacts, bundle: Bundle, seq: int) -> None:
     if facts.at.isoformat() != bundle.at:
-        raise Untrusted("at does not fit")
+        raise Unproven("at does not fit", "签署时间不符")
     if facts.keys > seq:
-        raise Untrusted("the key list is older than the receipt")
+        raise Unproven("the key list is older than the receipt", "密钥列表早于凭证")
 
 
 def _is_member(name: str, value: object) -> bool:

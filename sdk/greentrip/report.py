@@ -94,11 +94,15 @@ class SyncReport:
     requests: int = 0
     asked: int = 0
     """Trips that are not sent yet because they wait for an answer: see `TripView.question`."""
+    set_aside: int = 0
+    """Trips that the server let pass in no call: each trip's `rules` have its words. They are tried again daily."""
 
     def message(self, lang: str = "en") -> str:
         """The reason in Chinese (`lang` begins with "zh") or English."""
         zh = lang.startswith("zh")
         text = _STOP_TEXTS[self.stop][1 if zh else 0]
-        if not self.asked:
-            return text
-        return text + (f"；{self.asked} 次出行待您回答" if zh else f"; {self.asked} wait for your answer")
+        if self.asked:
+            text += f"；{self.asked} 次出行待您回答" if zh else f"; {self.asked} wait for your answer"
+        if self.set_aside:
+            text += f"；{self.set_aside} 次出行暂缓上传" if zh else f"; {self.set_aside} set aside, see their rules"
+        return text

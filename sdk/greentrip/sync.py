@@ -63,7 +63,6 @@ class Sender:
         this = _Pass(trigger, self._clock.monotonic() + timeout_s)
         if trigger is Trigger.PERSON:
             self._store.hurry(self._now_ms())
-            self.errands.hurry()
         try:
             stop, detail = self._run(this)
         except NotEnrolled:
@@ -77,6 +76,10 @@ class Sender:
     def enrolled(self) -> None:
         """The person has enrolled: nothing is paused any more, and a server that had lost us may have lost more."""
         self._step(retry.Enrolled())
+        self.keys_changed()
+
+    def keys_changed(self) -> None:
+        """The server's keys have: it may have been restored from a backup, after which operators rotate them."""
         if self._store.settled_ids():
             self.errands.check_in_now()
 
@@ -113,22 +116,38 @@ class Sender:
             action = following
 
     def _next_call(self, this: _Pass, send: Send) -> Action | Stop:
-        """Erasures first, then records, then what is due weekly; the stop when nothing is left to do."""
-        errand = self._errand(self.errands.urgent)
+        """Erasures, records, then what is due now and then; the stop when nothing is left to do.
+
+        Where a person asks, records go first, and then also what was put off: it may be in trouble, and a person who
+        never lets the app run by itself would otherwise wait for ever.
+        """
+        person, opted_out = this.trigger is Trigger.PERSON, self._store.get(OPTED_OUT) is not None
+        errand = None if person else self._errand(self.errands.urgent)
         if errand is not None:
             return self._run_errand(this, errand)
-        if self._store.get(OPTED_OUT):
-            return Stop.OPTED_OUT
         lease = self._store.new_lease()
-        batch = self._lease(lease, send.rows_max)
+        batch = [] if opted_out else self._lease(lease, send.rows_max)
         if batch:
             return self._send(this, lease, batch)
-        errand = self._errand(self.errands.routine)
+        if person and not this.hurried:
+            this.hurried = True
+            self.errands.hurry()
+        errand = self._errand(self.errands.urgent) if person else None
+        if errand is None and not opted_out:
+            errand = self._errand(self.errands.routine)
         if errand is not None:
             return self._run_errand(this, errand)
+        return Stop.OPTED_OUT if opted_out else self._end(this)
+
+    def _end(self, this: _Pass) -> Stop:
+        """Why a pass ends that has nothing left to send."""
+        if self._remote.signer is None:
+            return this.failed_errand or Stop.NOT_ENROLLED
         if this.no_word:
             return Stop.WAIT
-        return Stop.BUSY if self._store.states().get(State.LEASED) else Stop.DONE
+        if self._store.states().get(State.LEASED):
+            return Stop.BUSY
+        return this.failed_errand or Stop.DONE
 
     def _errand(self, find: Callable[[int], Errand | None]) -> Errand | None:
         errand = find(self._now_ms())
@@ -136,7 +155,7 @@ class Sender:
 
     def _lease(self, lease: str, rows_max: int) -> list[QueuedRecord]:
         if self._remote.signer is None:
-            raise NotEnrolled
+            return []
         now_ms, rows_max = self._now_ms(), min(rows_max, BATCH_LINES_MAX)
         until_ms = now_ms + round(LEASE_S * 1000)
         take = partial(self._store.lease, lease, now_ms, until_ms, rows_max, BATCH_BYTES_MAX, on_damaged=self._damaged)
@@ -218,11 +237,15 @@ class Sender:
             # Records go first when there is a next time: this call alone may be in trouble.
             self.errands.put_off(errand, self._now_ms(), UNANSWERED_S)
             untrusted = isinstance(error, Untrusted)
+            this.failed_errand = Stop.UNTRUSTED if untrusted else Stop.OFFLINE
             return self._step(retry.Untrusted(str(error)) if untrusted else self._unanswered(error))
         verdict = retry.classify(answer.status, problem_kind(answer))
         if verdict is Verdict.READ and self._is_done(errand, answer):
             return self._step(retry.Served())
-        if verdict in (Verdict.RETRY, Verdict.LOGIN):
+        this.problem = problem_kind(answer)
+        this.failed_errand = Stop.WAIT if verdict is Verdict.RETRY else Stop.PAUSED
+        # An order may be that of a device which the server lost; it says nothing about this one.
+        if verdict is Verdict.RETRY or (verdict is Verdict.LOGIN and errand.signed):
             # A server that fails at this call alone must not hold up the records.
             self.errands.put_off(errand, self._now_ms(), SOON_S)
             return self._step(self._answered(answer, 1))
@@ -290,13 +313,15 @@ class Sender:
         self._tell(RecordDamaged(trip_id))
 
     def _report(self, this: _Pass, stop: Stop, detail: str) -> SyncReport:
+        states = self._store.states()
         report = SyncReport(
             settled=dict(this.settled),
             left=self._store.waiting(),
             stop=stop,
             detail=detail,
             requests=this.requests,
-            asked=self._store.states().get(State.ASKED, 0),
+            asked=states.get(State.ASKED, 0),
+            set_aside=states.get(State.SET_ASIDE, 0),
         )
         if this.requests:
             hour_ms = self._now_ms() // 3_600_000 * 3_600_000
@@ -328,6 +353,9 @@ class _Pass:
         """Records that were sent and on which the answer had no word."""
         self.problem = ""
         """The kind of the last problem."""
+        self.hurried = False
+        self.failed_errand: Stop | None = None
+        """Why an errand was put off: told when nothing worse is to be told."""
 
 
 def read_results(body: bytes, sent: set[str], now_ms: int, at_ms: int) -> list[Settlement]:

@@ -1,4 +1,4 @@
-"""Modes, methods, states and amounts as people read them, in English and Chinese."""
+"""Modes, methods, states, a server's words and amounts as people read them, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -41,6 +41,29 @@ def word(value: Mode | Method | State, lang: str = "en") -> str:
     """
     pair = _RAIL_METHOD if isinstance(value, Method) and value is Method.RAIL else _WORDS[value]
     return pair[1 if lang.startswith("zh") else 0]
+
+
+_SERVER_WORDS: Mapping[str, tuple[str, str]] = {
+    # What a notice is about
+    "decision": ("decided", "已核定"),
+    "erasure": ("erased by you", "您已删除"),
+    "conflict": ("in conflict", "有冲突"),
+    # What an entry of a statement is for
+    "trip": ("trip", "出行"),
+    "trip_erasure": ("trip erased", "删除出行"),
+}
+"""By the name that the protocol gives it."""
+
+
+def server_word(name: str, lang: str = "en") -> str:
+    """A kind of notice or entry, or a status, of the protocol; one that this version does not know as it is.
+
+    >>> server_word("trip_erasure", "zh"), server_word("held", "zh"), server_word("of_later", "zh")
+    ('删除出行', '待核实', 'of_later')
+    """
+    if name in _SERVER_WORDS:
+        return _SERVER_WORDS[name][1 if lang.startswith("zh") else 0]
+    return word(State(name), lang) if name in tuple(State) else name
 
 
 def grams(mg: int) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from uuid import UUID
 
 import click
 import structlog
@@ -25,6 +26,9 @@ from greentrip_server.app import for_process
 from greentrip_server.checks.reference import describe_rules, markdown
 from greentrip_server.db import is_current, upgrade
 from greentrip_server.demo.options import demo_command
+from greentrip_server.erasures.again import erase_again
+from greentrip_server.erasures.journal import Journal
+from greentrip_server.erasures.service import erase_for_staff
 from greentrip_server.errors import Problem, SettingsError, rfc3339
 from greentrip_server.ledger.service import LedgerReport, check
 from greentrip_server.log import configure
@@ -187,6 +191,38 @@ def trips_conflicts(limit: int, json_out: bool) -> None:
             found = [{**asdict(one), "hour": rfc3339(one.hour)} for one in conflicts(session, limit)]
     rows = [{key: str(value) for key, value in row.items()} for row in found]
     click.echo(json.dumps(rows) if json_out else "\n\n".join(map(_lines, rows)))
+
+
+@cli.group()
+def accounts() -> None:
+    """Accounts of people."""
+
+
+@accounts.command("erase")
+@click.argument("account_id", type=click.UUID)
+@click.option("--why", required=True, help="The reason; the log and the journal keep only its SHA-256.")
+@as_json
+def accounts_erase(account_id: UUID, why: str, json_out: bool) -> None:
+    """Erase the account ACCOUNT_ID for good, as its person's own order does: for somebody who has no phone left."""
+    settings = Settings.read()
+    configure(settings.log_level)
+    with closing(open_database(settings)) as database:
+        check_current(database)
+        journal = Journal(settings.erasure_journal_file)
+        with database.write() as session:
+            erased = erase_for_staff(session, account_id, why, journal, utc_now())
+    _print({"account": str(account_id), "erased": erased, "already_erased": not erased}, json_out)
+
+
+@accounts.command("erase-again")
+@as_json
+def accounts_erase_again(json_out: bool) -> None:
+    """After a restore: erase again every account that the erasure journal names. The server does so at each start."""
+    settings = Settings.read()
+    with closing(open_database(settings)) as database:
+        check_current(database)
+        done = erase_again(database, Journal(settings.erasure_journal_file), utc_now())
+    _print(asdict(done), json_out)
 
 
 @cli.command()

@@ -11,6 +11,8 @@ from greentrip_server.checks.policy import bundled
 from greentrip_server.db import Database, is_current, upgrade
 from greentrip_server.enrolment.sender import CodeSender, sender_of
 from greentrip_server.enrolment.service import Hasher
+from greentrip_server.erasures.again import erase_again
+from greentrip_server.erasures.journal import Journal
 from greentrip_server.errors import SettingsError
 from greentrip_server.limits import Limits
 from greentrip_server.load import Gate
@@ -37,6 +39,7 @@ class Runtime:
     rulebook: Rulebook
     limits: Limits
     gate: Gate
+    journal: Journal
     now: Callable[[], datetime]
 
     @property
@@ -48,7 +51,8 @@ class Runtime:
 def start(settings: Settings, *, sender: CodeSender | None = None, now: Callable[[], datetime] = utc_now) -> Runtime:
     """Open everything that a server needs. Raises `SettingsError` for what would make it unsafe or wrong.
 
-    Development brings the tables up to date by itself; production waits for `greentrip-server db upgrade`.
+    Development brings the tables up to date by itself; production waits for `greentrip-server db upgrade`. Accounts that
+    the erasure journal names are erased again, if a restored database has them in use.
     """
     check_production(settings)
     database = open_database(settings)
@@ -56,6 +60,9 @@ def start(settings: Settings, *, sender: CodeSender | None = None, now: Callable
         upgrade(database)
     else:
         check_current(database)
+    journal = Journal(settings.erasure_journal_file)
+    # A database that was set back has accounts again that were erased: no phone is served before they are gone.
+    erase_again(database, journal, now())
     return Runtime(
         settings=settings,
         database=database,
@@ -69,6 +76,7 @@ def start(settings: Settings, *, sender: CodeSender | None = None, now: Callable
             now=now,
         ),
         gate=Gate(settings.requests_in_flight_max),
+        journal=journal,
         now=now,
     )
 

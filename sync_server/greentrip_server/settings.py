@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     root_public_key_file: Path = _in_data_dir(KEY_FOLDER, "root.pub")
     """The root's public key in base64url, which apps pin; its private key need not be on this machine."""
 
+    erasure_journal_file: Path = _in_data_dir("erasures.jsonl")
+    """One line for every erased account, by which `accounts erase-again` mends a restored database: best on another disk
+    than the database, and never restored with it. Each host has its own."""
+
     methodology_dir: Path | None = None
     """A folder of methodology files (*.toml) beside those that ship with the SDK."""
 

@@ -42,19 +42,19 @@ def test_exactly_what_was_lost_is_sent_again(enrolled: GreenTrip, server: FakeSe
     assert _sent(server) == [], "and it is not sent twice"
 
 
-def test_by_itself_it_is_found_within_a_week_and_asked_for_no_sooner(
+def test_by_itself_it_is_found_within_four_weeks_and_asked_for_no_sooner(
     enrolled: GreenTrip, server: FakeServer, clock: FakeClock
 ):
     backup = server.backup()
     lost = _settle(enrolled, clock, 1)
     clock.tick(60)
-    enrolled.sync()  # the first week begins
+    enrolled.sync()  # the time begins
     server.restore(backup)
     server.requests.clear()
     due_ms = enrolled._next_due_ms()
     assert due_ms is not None
-    assert due_ms / 1000 == pytest.approx(clock.now() + WEEK_S, abs=DAY_S)
-    for _ in range(6):
+    assert due_ms / 1000 == pytest.approx(clock.now() + 4 * WEEK_S, abs=DAY_S)
+    for _ in range(27):
         clock.tick(DAY_S)
         enrolled._worker.run_due()
         enrolled.sync()
@@ -65,14 +65,15 @@ def test_by_itself_it_is_found_within_a_week_and_asked_for_no_sooner(
     assert set(server.records) == set(lost)
 
 
-def test_a_week_costs_a_healthy_phone_a_few_small_calls(enrolled: GreenTrip, server: FakeServer, clock: FakeClock):
+def test_four_weeks_cost_a_healthy_phone_one_small_call(enrolled: GreenTrip, server: FakeServer, clock: FakeClock):
     _settle(enrolled, clock, 3)
     enrolled.sync()
     server.requests.clear()
-    for _ in range(10):
+    for _ in range(40):
         clock.tick(WEEK_S + 60)
         enrolled.sync()
-    assert len(server.requests) <= 3 * 10
+    # And the list of keys, which had grown old.
+    assert len(server.requests) <= 2 * 10
     assert server.posted == []
 
 
@@ -199,25 +200,34 @@ def test_an_account_that_was_opened_after_the_backup_is_opened_again_and_gets_ev
 
 
 def test_a_decision_is_asked_for_at_once(enrolled: GreenTrip, server: FakeServer, clock: FakeClock):
+    """When the app has read of it; else on the next day."""
     server.judge = lambda record: State.HELD
     (held,) = _settle(enrolled, clock, 1)
-    enrolled._store.ask_again_now([], 0)
-    enrolled._store._durable.execute("UPDATE queue SET ask_again_ms = ask_again_ms + 3 * 86400000")
     server.decide(held, State.ACCEPTED)
-    enrolled.repair()
-    assert enrolled.trips()[0].state is State.ACCEPTED
+    assert enrolled.sync().settled == {}
     assert [notice.kind for notice in enrolled.notices()] == ["decision"]
+    assert enrolled.sync().settled == {State.ACCEPTED: 1}
+    assert enrolled.trips()[0].state is State.ACCEPTED
 
 
-def test_notices_are_read_once(enrolled: GreenTrip, server: FakeServer, clock: FakeClock):
+def test_notices_come_page_by_page_from_after_a_number(enrolled: GreenTrip, server: FakeServer, clock: FakeClock):
     server.judge = lambda record: State.HELD
-    ids = _settle(enrolled, clock, 3)
-    for one in ids:
+    for one in _settle(enrolled, clock, 3):
         server.decide(one, State.REJECTED)
     server.page_rows_max = 2
-    enrolled.repair()
-    assert {trip.state for trip in enrolled.trips()} == {State.REJECTED}
+    assert [notice.number for notice in enrolled.notices()] == [1, 2, 3]
+    assert [notice.number for notice in enrolled.notices(after=2)] == [3]
+
+
+def test_when_the_servers_keys_have_changed_it_compares_at_once(
+    enrolled: GreenTrip, server: FakeServer, clock: FakeClock
+):
+    """An operator who restored a backup rotates them."""
+    backup = server.backup()
+    lost = _settle(enrolled, clock, 2)
+    server.restore(backup)
+    server.rotate()
     server.requests.clear()
-    enrolled.repair()
-    asked = [request.url.params["after"] for request in server.requests if request.url.path == "/v1/notices"]
-    assert asked == ["3"]
+    (new,) = _settle(enrolled, clock, 1)
+    enrolled.sync()
+    assert set(server.records) == {*lost, new}

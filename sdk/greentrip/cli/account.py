@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from greentrip.cli.phone import add_phone, open_phone, print_json
 from greentrip.table import table
-from greentrip.words import grams
+from greentrip.words import grams, server_word
 
 TEXT = "show the account's balance and statement"
 _HEAD = {"en": ("time", "entry", "grams", "balance g"), "zh": ("时间", "记录", "克", "余额 克")}
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"account": asdict(account), "entries": [asdict(entry) for entry in entries]})
         return 0
-    rows = [(entry.at, entry.kind, grams(entry.mg), grams(entry.balance_mg)) for entry in entries]
+    rows = [(entry.at, server_word(entry.kind, options.lang), grams(entry.mg), grams(entry.balance_mg)) for entry in entries]
     print(table(_HEAD[options.lang], rows, right=(2, 3)))
     print(_BALANCE[options.lang].format(g=grams(account.balance_mg), w=grams(account.waiting_mg)))
     return 0

@@ -37,7 +37,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask for a code unless it is given, and open the account with it."""
     words = _WORDS[options.lang]
-    with open_phone(options) as green:
+    with open_phone(options, new=True) as green:
         code = options.code
         if code is None:
             green.request_code(options.phone)

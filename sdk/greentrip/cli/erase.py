@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from greentrip import GreenTrip
+from greentrip import GreenTrip, Stop
 from greentrip.cli.phone import add_phone, open_phone, print_json, trip_of
 
 TEXT = "erase a trip here and at the server, or everything with the account: no way back"
@@ -13,11 +13,13 @@ _DONE = {
         "trip": "trip {id} is erased here; the server is told with the next sync",
         "all": "everything is erased, here and at the server",
         "ordered": "everything is erased here; the signed order to the server waits until it is confirmed: sync again",
+        "no_key": "everything is erased here; this phone had lost its key: ask the operator to erase the account",
     },
     "zh": {
         "trip": "出行 {id} 已在本机删除；下次同步时通知服务器",
         "all": "本机与服务器上的数据已全部删除",
         "ordered": "本机数据已全部删除；已签署的删除指令将保留至服务器确认：请再次同步",
+        "no_key": "本机数据已全部删除；本机密钥此前已丢失：请联系运营方删除账户",
     },
 }
 

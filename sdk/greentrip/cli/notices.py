@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
+from greentrip import Notice
 from greentrip.cli.phone import add_phone, open_phone, print_json
 from greentrip.table import table
+from greentrip.words import server_word
 
 TEXT = "show what the server decided later: held trips, erasures, conflicts"
 _WORDS = {
@@ -28,7 +30,12 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([asdict(notice) for notice in notices])
         return 0
-    words = _WORDS[options.lang]
-    rows = [(str(notice.number), notice.at, notice.kind, notice.trip or "", notice.status or "") for notice in notices]
+    words, lang = _WORDS[options.lang], options.lang
+    rows = [_row(notice, lang) for notice in notices]
     print(table(words["head"], rows, right=(0,)) if rows else words["none"])
     return 0
+
+
+def _row(notice: Notice, lang: str) -> tuple[str, ...]:
+    what, status = server_word(notice.kind, lang), server_word(notice.status or "", lang)
+    return str(notice.number), notice.at, what, notice.trip or "", status

@@ -36,8 +36,8 @@ def add_phone(
         verb.add_argument("--network", type=Path, help="region pack, or folder with stations.csv and edges.csv")
 
 
-def open_phone(options: argparse.Namespace, scratch: Path | None = None) -> GreenTrip:
-    """The phone in `--folder`, or a new one in a scratch folder. Raises `InvalidInput`."""
+def open_phone(options: argparse.Namespace, scratch: Path | None = None, *, new: bool = False) -> GreenTrip:
+    """The phone in `--folder`, or in a scratch folder; it must be there, unless it may be `new`. Raises `InvalidInput`."""
     folder = options.folder or scratch
     if folder is None:
         raise InvalidInput("--folder", "say where the phone's data are", "请指定手机数据目录")
@@ -50,13 +50,13 @@ def open_phone(options: argparse.Namespace, scratch: Path | None = None) -> Gree
             "使用 --server 或 --folder 时必填（greentrip-server keys show）",
         )
     root_key = options.root_key or base64url(signer_of(new_seed()).public_key)
-    if "server" not in options:
+    if not new:
         _check_there(folder, root_key)
     return GreenTrip.open(folder, server=server or NOWHERE, root_key=root_key, network=_network(options))
 
 
 def _check_there(folder: Path, root_key: str) -> None:
-    """What only looks at a phone must not find an empty one that it has just made."""
+    """A mistyped folder must not look like an empty phone, nor like one that was erased just now."""
     slots = Slots(folder, name_of(check_root_key(root_key)))
     if not slots.path(slots.current).exists():
         raise InvalidInput(

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from greentrip import GreenTrip, InvalidInput, State, Untrusted
+from greentrip import GreenTrip, InvalidInput, Untrusted
 from greentrip.cli.phone import add_phone, open_phone, print_json, read_file, trip_of, write_file
 from greentrip.receipts import BUNDLE_BYTES_MAX, Proof, verify_bundle
+from greentrip.remote import check_root_key
 from greentrip.signing.jws import key_id
 from greentrip.table import Footnotes, table
 from greentrip.trust import rfc3339
-from greentrip.words import grams, word
+from greentrip.words import grams, server_word
 
 TEXT = "list, verify or export what the server signed for; without a network"
 _LIST = "list the receipts that the phone keeps"
@@ -77,7 +78,7 @@ def list_receipts(options: argparse.Namespace) -> int:
         print_json(found)
         return 0
     words, lang = _WORDS[options.lang], options.lang
-    rows = [(item["trip"], _word(item["status"], lang), item["signed_at"], item["key"]) for item in found]
+    rows = [(item["trip"], server_word(item["status"], lang), item["signed_at"], item["key"]) for item in found]
     print(table(words["head"], rows) if rows else words["none"])
     return 0
 
@@ -96,6 +97,8 @@ def _listed(green: GreenTrip, trip_id: str) -> dict[str, str] | None:
 
 def verify(options: argparse.Namespace) -> int:
     """Check them. 1 when any proves nothing."""
+    if options.root_key is not None:
+        check_root_key(options.root_key)  # else each receipt would be blamed for it
     if options.what is not None and Path(options.what).is_file():
         found = [_check_file(Path(options.what), options)]
     elif options.what is not None and options.folder is None:
@@ -142,17 +145,12 @@ def _row(item: _Checked, lang: str, notes: Footnotes) -> tuple[str, ...]:
     if proof is None:
         return item.name, str(_WORDS[lang]["failed"]), "", "", notes.mark(item.why)
     official = grams(proof.official_mg) if proof.official_mg is not None else ""
-    return item.name, _word(proof.status, lang), official, rfc3339(proof.signed_at), proof.key
+    return item.name, server_word(proof.status, lang), official, rfc3339(proof.signed_at), proof.key
 
 
 def _json_of(item: _Checked) -> dict[str, object]:
     proof = asdict(item.proof) | {"signed_at": rfc3339(item.proof.signed_at)} if item.proof else None
     return {"receipt": item.name, "proven": item.proof is not None, "proof": proof, "why": item.why}
-
-
-def _word(status: str, lang: str) -> str:
-    """A server's status as people read it; one that this version does not know as it is."""
-    return word(State(status), lang) if status in tuple(State) else status
 
 
 def export(options: argparse.Namespace) -> int:

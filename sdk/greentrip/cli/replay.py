@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     for message in dict.fromkeys(error.message(options.lang) for error in bad):
         print(message, file=sys.stderr)
     rows: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory() as scratch, open_phone(options, Path(scratch)) as green:
+    with tempfile.TemporaryDirectory() as scratch, open_phone(options, Path(scratch), new=True) as green:
         days = _days_to_yesterday(tracks) if options.recent else 0
         progress = Progress(len(tracks))
         for track in tracks:

@@ -55,6 +55,10 @@ class Store(Erasing, Sessions):
             self.begin_session()
             self.scrub()
 
+    def _adopted(self) -> None:
+        # The session is the parent's: to end it here would let a kill of the parent go unseen.
+        self.begin_session()
+
     def close(self) -> None:
         """Let go of the file."""
         if not self._suspended:

@@ -148,8 +148,12 @@ class StoreFile:
             raise Suspended
         if self._inherited:
             self._connect()
+            self._adopted()
         if self._durable.in_transaction:  # a disk that failed may have refused the ROLLBACK too
             self._durable.execute("ROLLBACK")
+
+    def _adopted(self) -> None:
+        """A fork's child has connections of its own now."""
 
     def _is_in_place(self) -> bool:
         try:

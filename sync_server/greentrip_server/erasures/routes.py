@@ -83,7 +83,9 @@ async def post_erasure(data: JSONBody[ErasureRequest], runtime: NamedDependency[
         trusted=lambda kid: keys.listed.find(kid) is not None,
     )
     order = Order(device, data.order)
-    return ErasureAnswer(await in_transaction(runtime, lambda session: erase_account(session, order, certifier, now)))
+    return ErasureAnswer(
+        await in_transaction(runtime, lambda session: erase_account(session, order, certifier, runtime.journal, now))
+    )
 
 
 def _signer(token: str) -> str:

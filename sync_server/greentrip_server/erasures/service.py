@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
@@ -18,12 +19,15 @@ from greentrip_server.checks.outcome import Status
 from greentrip_server.db import hour_of, insert_new
 from greentrip_server.enrolment.models import AccountStatus, Device
 from greentrip_server.enrolment.service import end_account, forget_person
+from greentrip_server.erasures.journal import ErasedAccount, Journal
 from greentrip_server.erasures.models import AccountErasure, TripErasure
 from greentrip_server.errors import too_many
 from greentrip_server.ledger.service import cancel_credits, lock_account, lock_account_in_use
 from greentrip_server.notices.models import Notice, NoticeKind
 from greentrip_server.notices.service import News, notify
 from greentrip_server.sync.models import BLANKED_WHEN_ERASED, SyncRequest, Trip, TripBytes
+
+_log = structlog.get_logger(__name__)
 
 ERASURES_A_CALL_MAX = 500
 ORDERS_AN_ACCOUNT_MAX = 64
@@ -69,19 +73,14 @@ class Certifier:
     trusted: Callable[[str], bool]
 
 
-def erase_account(session: Session, order: Order, certifier: Certifier, at: datetime) -> str:
+def erase_account(session: Session, order: Order, certifier: Certifier, journal: Journal, at: datetime) -> str:
     """Carry out an order; the certificate, for ever the same one for the same order.
 
     Only when the key that signed it left the key list is it signed anew: no phone would believe the old one.
-    Raises `too_many` for ever new orders.
+    Raises `too_many` for ever new orders, `unavailable` when the journal cannot be written.
     """
     account_id, digest = order.device.account_id, sha256_hex(order.jws.encode())
-    # Before the account's lock, and in this order, as enrolment does it: nobody waits for somebody who waits for them.
-    forget_person(session, account_id)
-    account = lock_account(session, account_id)
-    if account.status is not AccountStatus.ERASED:
-        _erase_everything(session, account_id, at)
-        end_account(session, account, at)
+    end_person(session, account_id, at)
     kept = session.get(AccountErasure, (account_id, digest))
     if kept is not None and certifier.trusted(kept.kid):
         return kept.certificate
@@ -96,7 +95,35 @@ def erase_account(session: Session, order: Order, certifier: Certifier, at: date
     )
     session.merge(made)
     session.flush()
+    # Before the commit: one that fails then is made up for at the next start. After it, a crash could lose the line.
+    journal.append(ErasedAccount(account_id, digest, certifier.kid, hour_of(at)))
+    _log.info("account erased", order=digest, by="device")
     return made.certificate
+
+
+def erase_for_staff(session: Session, account_id: UUID, why: str, journal: Journal, at: datetime) -> bool:
+    """Erase an account whose person has no key left to order it with. False when it was erased already.
+
+    Raises `not_found`, and `unavailable` when the journal cannot be written.
+    """
+    if not end_person(session, account_id, at):
+        return False
+    erased = ErasedAccount.by_staff(account_id, why, at)
+    journal.append(erased)
+    _log.info("account erased", order=erased.order_sha256, by="staff")
+    return True
+
+
+def end_person(session: Session, account_id: UUID, at: datetime) -> bool:
+    """Erase all that an account has and end it. False when it was erased already. Raises `not_found`."""
+    # Before the account's lock, and in this order, as enrolment does it: nobody waits for somebody who waits for them.
+    forget_person(session, account_id)
+    account = lock_account(session, account_id)
+    if account.status is AccountStatus.ERASED:
+        return False
+    _erase_everything(session, account_id, at)
+    end_account(session, account, at)
+    return True
 
 
 def _erase_everything(session: Session, account_id: UUID, at: datetime) -> None:

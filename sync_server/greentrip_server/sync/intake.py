@@ -99,8 +99,13 @@ class _Intake:
         self._judge.post()
         if self._conflicts:
             rows = [self._conflict(*one) for one in self._conflicts.items()]
-            new = insert_new(self._session, TripConflict, rows)
-            news = [News(NoticeKind.CONFLICT, row.trip_id, "conflict", row.line_sha256) for row in new]
+            new = {row.line_sha256 for row in insert_new(self._session, TripConflict, rows)}
+            # In the order of the lines: a database gives its own.
+            news = [
+                News(NoticeKind.CONFLICT, kept.id, "conflict", digest)
+                for digest, kept in self._conflicts.items()
+                if digest in new
+            ]
             notify(self._session, self._account_id, news, self._batch.at)
 
     def take(self, line: bytes) -> dict[str, JsonValue]:
