@@ -7,6 +7,7 @@ PYTHON ?=
 SEEDS ?= 1000
 FIRST ?= 0
 PROFILE ?= hostile
+STORMS ?= 20
 DATA ?= $(if $(GREENTRIP_SHARED_DATA),$(GREENTRIP_SHARED_DATA),../shared/data)
 BIN := .venv/bin
 BOOTSTRAP := PYTHON="$(PYTHON)" scripts/bootstrap.sh
@@ -65,10 +66,9 @@ privacy: $(RUNTIME) ## Measure what records give away (docs/explanation); DATA=f
 accuracy: $(DEV) ## Measure distances, routes and mode evidence on the shared data (docs/explanation); DATA=folder
 	@PYTHONPATH=tests $(BIN)/python tests/accuracy/report.py $(DATA) docs/explanation/accuracy.md $(ARGS)
 
-faults: SEEDS ?= 20
-faults: $(DEV) ## Kill phones, server and database, and see that everything adds up; SEEDS=number of storms
+faults: $(DEV) ## Kill phones, server and database, and see that everything adds up; STORMS=20
 	@$(BOOTSTRAP) postgres
-	@GREENTRIP_FAULT_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/faults $(ARGS)
+	@GREENTRIP_FAULT_SEEDS=$(STORMS) $(BIN)/pytest -n auto tests/faults $(ARGS)
 
 bench: $(DEV) ## Measure the core as ratios to named baselines
 	@GREENTRIP_SHARED_DATA=$(DATA) PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench.py $(ARGS)

@@ -18,7 +18,7 @@ from greentrip import fork, threads
 from greentrip.clock import Clock, SystemClock
 from greentrip.diagnose import Settings, diagnose
 from greentrip.distance.rail import Network
-from greentrip.errors import Closed, InvalidInput, StorageError, Suspended, TripRunning, Untrusted
+from greentrip.errors import Closed, InvalidInput, NotEnrolled, StorageError, Suspended, TripRunning, Untrusted
 from greentrip.events import Erased, KeyListChanged, Observer, PersonOptedOut, StoreReplaced, Teller, TripErased
 from greentrip.http import Http, check_server
 from greentrip.membership import Membership
@@ -209,7 +209,8 @@ class GreenTrip(Recording):
         """
         self._check_open()
         account = self._membership.enrol(code, consents, replace_account=replace_account)
-        self._sender.enrolled()
+        with suppress(StorageError):  # the account is kept: a note that is not ends with the pause it would have ended
+            self._sender.enrolled()
         self._worker.trigger(Trigger.APP)
         return account
 
@@ -227,12 +228,15 @@ class GreenTrip(Recording):
     def switch_account(self, account_id: str | None = None) -> None:
         """Use another account from now on; None: a new one, to enrol. Trips of the one before stay, and wait for it.
 
-        Raises `InvalidInput` for an account that is not on this phone, `TripRunning` while a trip is in progress.
+        Raises `InvalidInput` for an account that is not on this phone, `TripRunning` while a trip is in progress, and
+        `NotEnrolled` while there are trips that no account has yet: nobody could find them again.
         """
         # A call under way is the other account's.
         with self._nothing_under_way(), self._ready():
             if self._store.events():
                 raise TripRunning
+            if self._membership.id is None and self._store.trips():
+                raise NotEnrolled
             slot, before = self._slots.find(account_id), self._store
             self._use_or_close(Store(self._slots.path(slot), self._connection), slot)
             before.close()

@@ -76,7 +76,7 @@ class Errands:
             return self._compare(self._kept(_SWEEP), now_ms)
         checked_ms = self._store.number(CHECKED)
         if not checked_ms:
-            if self._store.settled_ids():
+            if self._store.has_told():
                 self._store.put(CHECKED, str(now_ms))  # the time begins with the first result
             return None
         # A time ahead is absurd: the clock was ahead then.
@@ -90,9 +90,10 @@ class Errands:
         if signed and self._to_erase():
             times.append(self._later_ms("trip_erasures", now_ms))
         checked_ms, sweeps = self._store.number(CHECKED), self._store.get(_SWEEP)
-        if signed and (checked_ms or sweeps) and not self._store.get(OPTED_OUT):
-            # As `routine` has it: a time ahead is absurd, and over.
-            over = sweeps or checked_ms > now_ms
+        begins = checked_ms or sweeps or self._store.has_told()
+        if signed and begins and not self._store.get(OPTED_OUT):
+            # As `routine` has it: a time ahead is absurd, and over; the first time begins now.
+            over = sweeps or not checked_ms or checked_ms > now_ms
             planned_ms = now_ms if over else checked_ms + round(CHECK_IN_S * 1000)
             times.append(max(self._later_ms("check_in", now_ms), planned_ms))
         return max(now_ms, min(times)) if times else None

@@ -80,7 +80,7 @@ class Sender:
 
     def keys_changed(self) -> None:
         """The server's keys have: it may have been restored from a backup, after which operators rotate them."""
-        if self._store.settled_ids():
+        if self._store.has_told():
             self.errands.check_in_now()
 
     def next_due_ms(self) -> int | None:

@@ -51,8 +51,8 @@ class Runtime:
 def start(settings: Settings, *, sender: CodeSender | None = None, now: Callable[[], datetime] = utc_now) -> Runtime:
     """Open everything that a server needs. Raises `SettingsError` for what would make it unsafe or wrong.
 
-    Development brings the tables up to date by itself; production waits for `greentrip-server db upgrade`. Accounts that
-    the erasure journal names are erased again, if a restored database has them in use.
+    Development brings the tables up to date by itself; production waits for `greentrip-server db upgrade`. Where a
+    restored database has accounts in use that the erasure journal names, they are erased again.
     """
     check_production(settings)
     database = open_database(settings)

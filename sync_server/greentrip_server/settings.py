@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     """The root's public key in base64url, which apps pin; its private key need not be on this machine."""
 
     erasure_journal_file: Path = _in_data_dir("erasures.jsonl")
-    """One line for every erased account, by which `accounts erase-again` mends a restored database: best on another disk
-    than the database, and never restored with it. Each host has its own."""
+    """One line for every erased account, by which a restored database is mended. Keep it on another disk than the
+    database, and never set it back with it. Each host has its own."""
 
     methodology_dir: Path | None = None
     """A folder of methodology files (*.toml) beside those that ship with the SDK."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greentrip import GreenTrip, InvalidInput, State, StorageError, TripRunning, Untrusted
+from greentrip import GreenTrip, InvalidInput, NotEnrolled, State, StorageError, TripRunning, Untrusted
 from greentrip.report import Stop
 from greentrip.testing import FakeClock, FakeServer, problem
 from support.disk import FAULTS, Disk
@@ -301,3 +301,11 @@ def test_a_damaged_file_of_another_account_is_nobody_elses(
     assert phone.recovered is None
     assert len(list((tmp_path / "phone").glob("*.sqlite3"))) == 3
     phone.close(timeout=0)
+
+
+def test_trips_that_no_account_has_yet_are_not_left_behind(phone: GreenTrip, server: FakeServer, clock: FakeClock):
+    """Nobody could switch back to them."""
+    ride(phone, clock)
+    with pytest.raises(NotEnrolled):
+        phone.switch_account()
+    assert phone.stats().waiting == 1

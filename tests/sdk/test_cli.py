@@ -108,11 +108,25 @@ def test_without_a_folder_or_a_key_it_says_what_is_missing(run: Run, tmp_path: P
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("verb", [["stats"], ["diagnose"], ["receipts", "list"], ["receipts", "verify"]])
-def test_what_only_looks_does_not_make_a_phone_that_is_not_there(
+WORDS_OF: dict[str, list[list[str]]] = {
+    "answer": [["answer", "some-trip", "walk"]],
+    "receipts": [["receipts", "list"], ["receipts", "verify"], ["receipts", "export", "some-trip", "file"]],
+    "erase": [["erase", "--all"], ["erase", "some-trip"]],
+    "opt-out": [["opt-out", "--pending", "erase"]],
+}
+"""What must be said to a verb beside the phone."""
+MAKE_A_PHONE = {"enrol", "replay"}
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [words for name in VERBS if name not in MAKE_A_PHONE for words in WORDS_OF.get(name, [[name]])],
+    ids=" ".join,
+)
+def test_no_other_verb_makes_a_phone_that_is_not_there(
     run: Run, verb: list[str], tmp_path: Path, home: Path, server: FakeServer
 ):
-    """Else a wrong key would prove all of no receipts, and leave an empty store behind."""
+    """Else a mistyped folder would look erased, a wrong key would prove all of no receipts, and an empty store stay."""
     other = base64url(signer_of(b"\x66" * 32).public_key)
     for folder, key in ((tmp_path / "new", server.root_key), (home, other)):
         status, printed, said = run(*verb, "--folder", folder, "--root-key", key, "--lang", "en", phone=False)
@@ -199,6 +213,19 @@ def test_an_exported_receipt_is_verified_with_the_root_key_alone(synced: Run, se
     assert "--root-key" in synced("receipts", "verify", file, phone=False)[2]
 
 
+def test_a_root_key_that_is_none_is_not_blamed_on_the_receipts(synced: Run, server: FakeServer, tmp_path: Path):
+    trip, file = next(iter(server.records)), tmp_path / "receipt.json"
+    synced("receipts", "export", trip, file)
+    status, printed, said = synced("receipts", "verify", file, "--root-key", "short", "--lang", "en", phone=False)
+    assert (status, printed, "43 characters" in said) == (1, "", True)
+    other = base64url(signer_of(b"\x66" * 32).public_key)
+    for lang, why in (("en", "not by this root key"), ("zh", "请核对服务器的根公钥")):
+        printed = synced("receipts", "verify", file, "--root-key", other, "--lang", lang, phone=False)[1]
+        assert why in printed
+        assert "settled" not in printed
+        assert "结算" not in printed
+
+
 def test_a_file_is_never_overwritten(synced: Run, server: FakeServer, tmp_path: Path):
     trip, file = next(iter(server.records)), tmp_path / "receipt.json"
     file.write_text("mine")
@@ -263,6 +290,20 @@ def test_everything_is_erased(synced: Run, server: FakeServer):
     assert server.accounts["account-1"].erased
 
 
+def test_a_phone_that_lost_its_key_says_who_can_erase_the_account(synced: Run, server: FakeServer, home: Path):
+    for key in home.rglob("*.key"):
+        key.unlink()
+    status, printed, _ = synced("erase", "--all", "--lang", "en")
+    assert (status, "ask the operator" in printed) == (0, True)
+    assert _told(synced("trips", "--json")) == []
+    assert not server.accounts["account-1"].erased
+
+
+def test_an_order_that_waits_is_said_so(synced: Run, server: FakeServer):
+    server.plan(*[problem(503)] * 100, path="/v1/erasure")
+    assert "waits until it is confirmed" in synced("erase", "--all", "--lang", "en")[1]
+
+
 def test_everything_is_erased_here_also_without_a_server(synced: Run, server: FakeServer):
     server.plan(*[problem(503)] * 100, path="/v1/erasure")
     assert _told(synced("erase", "--all", "--json")) == {"erased": "all", "certified": False}
@@ -302,11 +343,21 @@ def test_stats_count_everything(run: Run, server: FakeServer):
     assert re.search(r"^rule speed +2$", printed, re.MULTILINE)
 
 
+@pytest.mark.parametrize(("lang", "both"), [("en", {"in the queue", "pending"}), ("zh", {"上传队列中", "待上传"})])
+def test_stats_have_a_word_for_each_count(run: Run, lang: str, both: set[str]):
+    printed = run("stats", "--lang", lang)[1].splitlines()
+    named = [re.sub(r" +\d+$", "", line) for line in printed]
+    assert both <= set(named)
+    assert len(named) == len(set(named))
+
+
 def test_notices_say_what_was_decided(synced: Run, server: FakeServer):
     trip = next(iter(server.records))
     server.accounts["account-1"].erase([trip], server.now)
     printed = synced("notices", "--lang", "en")[1]
-    assert re.search(rf"^ +1 .* erasure +{trip} +erased$", printed, re.MULTILINE)
+    assert re.search(rf"^ +1 .* erased by you +{trip} +erased$", printed, re.MULTILINE)
+    assert re.search(rf"^ +1 .* 您已删除 +{trip} +已删除$", synced("notices", "--lang", "zh")[1], re.MULTILINE)
+    assert "删除出行" in synced("account", "--lang", "zh")[1]
     (told,) = _told(synced("notices", "--json"))
     assert (told["number"], told["kind"], told["trip"], told["status"]) == (1, "erasure", trip, "erased")
 

@@ -23,6 +23,7 @@ from greentrip import (
     State,
     Stop,
     StorageError,
+    Unproven,
     Unreachable,
     Untrusted,
     needs,
@@ -276,7 +277,7 @@ def test_a_receipt_that_was_changed_proves_nothing(enrolled: GreenTrip, clock: F
     (value,) = db.execute(f"SELECT {column} FROM {table} ORDER BY rowid LIMIT 1").fetchone()  # noqa: S608
     spoilt = value[:-2] + b"!}" if isinstance(value, bytes) else value.replace("a", "b").replace("1", "2")
     db.execute(f"UPDATE {table} SET {column} = ?", (spoilt,))  # noqa: S608
-    with refused(Untrusted):
+    with refused(Unproven):
         enrolled.verify_receipt(trips[0].id)
 
 

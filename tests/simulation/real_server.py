@@ -66,6 +66,7 @@ class RealServer:
     def begin(self, now: Callable[[], datetime]) -> None:
         self._now, self._database_is_up = now, True
         self._sender.codes.clear()
+        self._runtime.journal.path.unlink(missing_ok=True)
         shutil.rmtree(self._keys)
         shutil.copytree(self._folder / "keys", self._keys)
         self._load_keys()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from greentrip.testing.simulator import HEALTHY, HOSTILE, LOSSY, Profile, Tally, simulate
+from greentrip.testing.simulator import COMMUTER, COMMUTER_LOSSY, HEALTHY, HOSTILE, LOSSY, Profile, Tally, simulate
 from simulation.postgres_server import RealServerOnPostgres
 from simulation.real_server import RealServer
 from support.postgres import PostgresServer
@@ -13,6 +13,8 @@ from support.postgres import PostgresServer
 CHUNK_SEEDS = 25
 """So many worlds a test: the processes of a test run share the tests out among them."""
 HOSTILE_SEEDS = 200
+COSTS = [(HEALTHY, CHUNK_SEEDS, 1.05), (LOSSY, CHUNK_SEEDS, 1.5), (COMMUTER, 10, 1.05), (COMMUTER_LOSSY, 10, 1.5)]
+"""How bad it is, over how many worlds, and the requests for each settled record at most."""
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +30,11 @@ def test_nothing_is_lost_counted_twice_or_stuck(server: RealServer, first: int):
         assert result.violations == (), f"make simulate FIRST={result.seed} SEEDS=1 ARGS=--trace"
 
 
-@pytest.mark.parametrize(("profile", "requests_max"), [(HEALTHY, 1.05), (LOSSY, 1.5)], ids=["healthy", "lossy"])
-def test_requests_for_each_settled_record(server: RealServer, profile: Profile, requests_max: float):
+@pytest.mark.parametrize(("profile", "seeds", "requests_max"), COSTS, ids=[profile.name for profile, _, _ in COSTS])
+def test_requests_for_each_settled_record(server: RealServer, profile: Profile, seeds: int, requests_max: float):
     """All that a phone asks after its enrolment, erasures, decisions and repairs too."""
     total = Tally()
-    for result in simulate(range(CHUNK_SEEDS), profile, server):
+    for result in simulate(range(seeds), profile, server):
         assert result.violations == (), f"make simulate PROFILE={profile.name} FIRST={result.seed} SEEDS=1"
         total.add(result.tally)
     assert total.settled == total.recorded > 500

@@ -138,6 +138,41 @@ def test_trips_recheck(cli: Cli, database_url: str, tmp_path: Path, monkeypatch:
     assert cli("ledger", "check", "--json").json["person_mg"] == METRO_MG
 
 
+# accounts
+
+
+def test_accounts_erase_and_erase_again(cli: Cli, database_url: str, tmp_path: Path):
+    with server_process(database_url, tmp_path) as server:
+        device = server.device()
+        device.post(line(day_from_today(-1)))
+        cli.set(database_url=database_url)
+        why = "letter of 5 March, Zhang San, 13800138000"
+        done = cli("accounts", "erase", device.account, "--why", why, "--json")
+        assert done.json == {"account": device.account, "erased": True, "already_erased": False}
+        assert "Zhang" not in done.err
+        assert sha256_hex(why.encode()) in done.err
+        assert facts(cli("accounts", "erase", device.account, "--why", "again"))["already_erased"] == "True"
+        assert device.call("GET", "/v1/account").json()["type"] == "/problems/device_ended"
+    (row,) = (tmp_path / "server" / "erasures.jsonl").read_text().splitlines()
+    assert json.loads(row).items() >= {"account": device.account, "order": sha256_hex(why.encode())}.items()
+    assert cli("ledger", "check", "--json").json["person_mg"] == 0
+    # As a backup would bring it back.
+    _execute(database_url, "UPDATE person_account SET status = 'active'")
+    nothing = {"listed": 1, "erased_again": 0, "already_erased": 1, "unknown": 0}
+    assert cli("accounts", "erase-again", "--json").json == nothing | {"erased_again": 1, "already_erased": 0}
+    assert facts(cli("accounts", "erase-again")) == {name: str(count) for name, count in nothing.items()}
+
+
+def test_accounts_erase_says_what_is_wrong(cli: Cli):
+    cli("db", "upgrade")
+    unknown = cli("accounts", "erase", "360a458e-99ed-40bb-9afb-a69768bb58c1", "--why", "x")
+    assert (unknown.status, "account" in unknown.err) == (1, True)
+    assert cli("accounts", "erase", "no-id", "--why", "x").status == 2
+    assert cli("accounts", "erase", "360a458e-99ed-40bb-9afb-a69768bb58c1").status == 2
+    empty = cli("accounts", "erase-again", "--json").json
+    assert empty == {"listed": 0, "erased_again": 0, "already_erased": 0, "unknown": 0}
+
+
 # keys
 
 
@@ -231,7 +266,7 @@ def test_policy(cli: Cli):
 
 
 def test_help_and_version(cli: Cli):
-    for command in ([], ["run"], ["db"], ["keys"], ["ledger"], ["trips"], ["methodologies"], ["policy"]):
+    for command in ([], ["run"], ["accounts"], ["db"], ["keys"], ["ledger"], ["trips"], ["methodologies"], ["policy"]):
         assert cli(*command, "--help").status == 0
     assert cli("--version").out.startswith("greentrip-server, version")
     assert cli("fly").status == 2

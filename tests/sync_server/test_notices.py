@@ -119,3 +119,11 @@ def test_notices_are_paged(device: Device):
 def test_strangers_are_told_nothing(server: Served, device: Device):
     device.erase("00000000-0000-4000-8000-000000000000")
     assert notices(server.device()) == []
+
+
+def test_conflicts_of_one_batch_are_told_in_the_order_of_its_lines(device: Device):
+    first = line(slot=10)
+    others = [altered(first, slot=slot) for slot in range(11, 21)]
+    device.post(first, *others, others[3])
+    assert [notice["sha256"] for notice in notices(device)] == [sha256_hex(other) for other in others]
+    assert [notice["number"] for notice in notices(device)] == list(range(1, 11))

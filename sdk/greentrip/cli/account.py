@@ -27,7 +27,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"account": asdict(account), "entries": [asdict(entry) for entry in entries]})
         return 0
-    rows = [(entry.at, server_word(entry.kind, options.lang), grams(entry.mg), grams(entry.balance_mg)) for entry in entries]
+    rows = [
+        (entry.at, server_word(entry.kind, options.lang), grams(entry.mg), grams(entry.balance_mg)) for entry in entries
+    ]
     print(table(_HEAD[options.lang], rows, right=(2, 3)))
     print(_BALANCE[options.lang].format(g=grams(account.balance_mg), w=grams(account.waiting_mg)))
     return 0

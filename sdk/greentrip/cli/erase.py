@@ -44,8 +44,13 @@ def _everything(green: GreenTrip, options: argparse.Namespace) -> int:
     if options.json:
         print_json({"erased": "all", "certified": certified})
     else:
-        print(_DONE[options.lang]["all" if certified else "ordered"])
+        print(_DONE[options.lang]["all" if certified else _why_not(green)])
     return 0
+
+
+def _why_not(green: GreenTrip) -> str:
+    """Why there is no certificate: without the phone's key nothing was ordered, and there is nothing left to send."""
+    return "no_key" if green.sync().stop is Stop.NOT_ENROLLED else "ordered"
 
 
 def _one(green: GreenTrip, options: argparse.Namespace) -> int:

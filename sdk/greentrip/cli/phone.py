@@ -37,7 +37,7 @@ def add_phone(
 
 
 def open_phone(options: argparse.Namespace, scratch: Path | None = None, *, new: bool = False) -> GreenTrip:
-    """The phone in `--folder`, or in a scratch folder; it must be there, unless it may be `new`. Raises `InvalidInput`."""
+    """The phone in `--folder`, or a scratch one. Raises `InvalidInput` where none is there, unless it may be `new`."""
     folder = options.folder or scratch
     if folder is None:
         raise InvalidInput("--folder", "say where the phone's data are", "请指定手机数据目录")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from greentrip import State
 from greentrip.cli.phone import add_phone, open_phone, print_json
 from greentrip.table import table
 from greentrip.words import word
@@ -16,7 +15,7 @@ _WORDS = {
         "head": ("what", "trips"),
         "recorded": "recorded",
         "local": "kept here, not sent",
-        "waiting": "on the way to the server",
+        "waiting": "in the queue",
         "exit": "left the queue: {why}",
         "rule": "rule {why}",
         "refused": "could not be taken in",
@@ -26,7 +25,7 @@ _WORDS = {
         "head": ("项目", "出行"),
         "recorded": "已记录",
         "local": "仅本机，不上传",
-        "waiting": "上传途中",
+        "waiting": "上传队列中",
         "exit": "已离开队列：{why}",
         "rule": "规则 {why}",
         "refused": "未能保存",
@@ -50,20 +49,16 @@ def run(options: argparse.Namespace) -> int:
         return 0
     words, lang = _WORDS[options.lang], options.lang
     exit_, rule = str(words["exit"]), str(words["rule"])
-    counts = {
-        str(words["recorded"]): stats.recorded,
-        str(words["local"]): stats.local,
-        str(words["waiting"]): stats.waiting,
-        **{word(state, lang): number for state, number in stats.states.items() if state not in stats.exits},
-        **{exit_.format(why=_reason(reason, lang)): number for reason, number in stats.exits.items()},
-        **{rule.format(why=name): number for name, number in stats.rules.items()},
-        str(words["refused"]): stats.refused,
-        str(words["cancelled"]): stats.cancelled,
-    }
-    rows = [(what, str(number)) for what, number in counts.items() if number]
+    counts = [
+        (str(words["recorded"]), stats.recorded),
+        (str(words["local"]), stats.local),
+        (str(words["waiting"]), stats.waiting),
+        *((word(state, lang), number) for state, number in stats.states.items() if state not in stats.exits),
+        *((exit_.format(why=word(state, lang)), number) for state, number in stats.exits.items()),
+        *((rule.format(why=name), number) for name, number in stats.rules.items()),
+        (str(words["refused"]), stats.refused),
+        (str(words["cancelled"]), stats.cancelled),
+    ]
+    rows = [(what, str(number)) for what, number in counts if number]
     print(table(words["head"], rows, right=(1,)))
     return 0
-
-
-def _reason(reason: str, lang: str) -> str:
-    return word(State(reason), lang) if reason in tuple(State) else reason

@@ -96,6 +96,11 @@ class Erasing(Trips, Queue):
             else:
                 db.execute("DELETE FROM meta WHERE name = ?", (ERASURE_ORDER,))
 
+    def has_told(self) -> bool:
+        """Whether the server took anything in that it must not forget: a record, or an erasure."""
+        told = "SELECT 1 FROM queue WHERE state IN ('accepted', 'held') UNION ALL SELECT 1 FROM erasure LIMIT 1"
+        return bool(self._read(told))
+
     def erasures(self) -> list[str]:
         """The ids that the server still has to be told to erase, oldest first."""
         return [row[0] for row in self._read("SELECT trip FROM erasure WHERE NOT done ORDER BY asked_ms, trip")]

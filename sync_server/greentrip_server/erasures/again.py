@@ -49,5 +49,6 @@ def _statuses(session: Session, ids: list[UUID]) -> dict[UUID, AccountStatus]:
     found: dict[UUID, AccountStatus] = {}
     for start in range(0, len(ids), IDS_A_QUESTION_MAX):
         some = col(PersonAccount.id).in_(ids[start : start + IDS_A_QUESTION_MAX])
-        found.update(session.exec(select(PersonAccount.id, PersonAccount.status).where(some)).all())
+        rows = session.exec(select(PersonAccount.id, PersonAccount.status).where(some))
+        found.update({account_id: AccountStatus(status) for account_id, status in rows})
     return found

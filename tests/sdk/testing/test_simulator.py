@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,11 +13,23 @@ from typing import Any
 import pytest
 
 from greentrip.remote import Remote
+from greentrip.states import State
 from greentrip.store import Store
 from greentrip.store import queue as store_queue
 from greentrip.sync import Sender
+from greentrip.testing import fake_server
 from greentrip.testing.fake_books import FakeAccount
-from greentrip.testing.simulator import HEALTHY, HOSTILE, LOSSY, Profile, SeedResult, Tally, simulate
+from greentrip.testing.simulator import (
+    COMMUTER,
+    COMMUTER_LOSSY,
+    HEALTHY,
+    HOSTILE,
+    LOSSY,
+    Profile,
+    SeedResult,
+    Tally,
+    simulate,
+)
 from greentrip.testing.simulator.__main__ import main
 from greentrip.testing.simulator.fake_backend import FakeBackend
 from greentrip.wire import sha256_hex
@@ -26,6 +39,8 @@ HUNT_SEEDS_MAX = 60
 """A defect that is not found within so many worlds would not be found in practice."""
 COMMAND = [sys.executable, "-m", "greentrip.testing.simulator"]
 SMALL = replace(HOSTILE, steps=25)
+COSTS = [(HEALTHY, CHUNK_SEEDS, 1.05), (LOSSY, CHUNK_SEEDS, 1.5), (COMMUTER, 10, 1.05), (COMMUTER_LOSSY, 10, 1.5)]
+"""How bad it is, over how many worlds, and the requests for each settled record at most."""
 
 
 @pytest.fixture
@@ -44,14 +59,23 @@ def test_a_hostile_world_loses_nothing(backend: FakeBackend, first: int):
         assert result.violations == (), result.seed
 
 
-@pytest.mark.parametrize(("profile", "requests_max"), [(HEALTHY, 1.05), (LOSSY, 1.5)], ids=["healthy", "lossy"])
-def test_requests_for_each_settled_record(backend: FakeBackend, profile: Profile, requests_max: float):
+@pytest.mark.parametrize(("profile", "seeds", "requests_max"), COSTS, ids=[profile.name for profile, _, _ in COSTS])
+def test_requests_for_each_settled_record(backend: FakeBackend, profile: Profile, seeds: int, requests_max: float):
     total = Tally()
-    for result in simulate(range(CHUNK_SEEDS), profile, backend):
+    for result in simulate(range(seeds), profile, backend):
         assert result.violations == (), result.seed
         total.add(result.tally)
     assert total.settled == total.recorded > 0
     assert total.requests_each <= requests_max
+
+
+def test_every_recorded_trip_ends_once(backend: FakeBackend):
+    total = Tally()
+    for result in simulate(range(CHUNK_SEEDS), HOSTILE, backend):
+        assert sum(result.tally.ends.values()) == result.tally.recorded, result.seed
+        total.add(result.tally)
+    assert {State.ACCEPTED, "erased", State.DAMAGED, State.WITHDRAWN} <= set(total.ends)
+    assert total.settled == sum(total.ends[state] for state in (State.ACCEPTED, State.HELD, State.REJECTED))
 
 
 def test_every_kind_of_fault_is_injected(backend: FakeBackend):
@@ -154,6 +178,11 @@ def forget_what_was_erased(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "erasures", lambda store: [])
 
 
+def refuse_without_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server refuses records and does not say why."""
+    monkeypatch.setattr(fake_server, "_accept", lambda record: State.REJECTED)
+
+
 def plan_no_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failure nothing is planned: the "will retry" that never comes."""
     kept = Sender.next_due_ms
@@ -171,6 +200,7 @@ DEFECTS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     credit_every_repeat,
     let_no_lease_end,
     forget_what_was_erased,
+    refuse_without_a_reason,
     plan_no_next_try,
 )
 
@@ -200,11 +230,20 @@ def test_a_world_that_breaks_is_a_failed_seed(backend: FakeBackend, monkeypatch:
 # The command
 
 
+def test_the_terms_of_the_report_add_up(capsys: pytest.CaptureFixture[str]):
+    assert main(["--seeds", "6", "--processes", "1"]) == 0
+    told = capsys.readouterr().out
+    (terms,) = re.findall(r"^records: (\d+) recorded = (.+); (\d+) settled$", told, re.MULTILINE)
+    ends = {end: int(count) for count, end in re.findall(r"(\d+) (\w+)", terms[1])}
+    assert (sum(ends.values()), len(ends) > 2) == (int(terms[0]), True)
+    assert int(terms[2]) == sum(ends.get(state, 0) for state in ("accepted", "held", "rejected"))
+
+
 def test_the_command_reports(capsys: pytest.CaptureFixture[str]):
     assert main(["--seeds", "2", "--profile", "healthy", "--processes", "1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["profile"], told["seeds"], told["failures"]) == ("healthy", 2, [])
-    assert told["settled"] == told["recorded"] > 0
+    assert told["settled"] == told["recorded"] == sum(told["ends"].values()) > 0
 
 
 FORGETFUL = """

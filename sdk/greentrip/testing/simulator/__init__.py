@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from greentrip.testing.simulator.backend import Backend, ServerAccount, ServerTrip
 from greentrip.testing.simulator.clock import START, PhoneClock, WorldClock
-from greentrip.testing.simulator.profiles import HEALTHY, HOSTILE, LOSSY, PROFILES, PhoneFaults, Profile, ServerFaults
+from greentrip.testing.simulator.profiles import (
+    COMMUTER,
+    COMMUTER_LOSSY,
+    HEALTHY,
+    HOSTILE,
+    LOSSY,
+    PROFILES,
+    PhoneFaults,
+    Profile,
+    ServerFaults,
+)
 from greentrip.testing.simulator.report import Report, SeedResult, Tally
 from greentrip.testing.simulator.runner import run, simulate
 
 __all__ = [
+    "COMMUTER",
+    "COMMUTER_LOSSY",
     "HEALTHY",
     "HOSTILE",
     "LOSSY",

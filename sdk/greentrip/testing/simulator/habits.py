@@ -25,6 +25,8 @@ DRIVE_STEP_S = 20
 DRIVE_M_S = 14.0
 """About 50 km/h: no bicycle."""
 METRES_PER_DEGREE = 111_195
+LOOKS_MAX = 50
+"""Who has erased everything looks until they see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,7 @@ def _finish(phone: Phone, end: Point | str | None) -> None:
     if trip is None:
         phone.reread()
     elif trip.record is not None:
-        phone.member.heard(trip.id, trip.record)
-        phone.world.tally.recorded += 1
+        phone.heard(trip.id, trip.record)
         phone.note(f"recorded {trip.id}")
 
 
@@ -81,7 +82,7 @@ def sync(phone: Phone) -> None:
     if report is None:
         return
     phone.note(f"sync: {report.stop}, {report.left} left, {report.requests} requests")
-    if report.stop in (Stop.NOT_ENROLLED, Stop.LOGIN):
+    if report.stop in (Stop.NOT_ENROLLED, Stop.LOGIN) or phone.needs_login:
         enrol(phone)
 
 
@@ -116,6 +117,8 @@ def enrol(phone: Phone) -> None:
 
 def change_account(phone: Phone) -> None:
     """Hand the phone to the other person who uses it, or to a new one, who enrols later."""
+    if phone.needs_login:
+        return  # whose enrolment failed half-way tries that again first
     for process in phone.processes[1:]:
         phone.kill(process)
     others = [member for slot, member in phone.members.items() if slot != phone.slot]
@@ -230,8 +233,8 @@ def answer(phone: Phone) -> None:
 def erase_everything(phone: Phone) -> None:
     """Erase the account, here and at the server; later somebody may begin anew with the same number."""
     member = phone.member
-    if member.account is None or phone.world.is_shared(member.number):
-        return
+    if member.account is None or phone.needs_login or phone.world.is_shared(member.number):
+        return  # whose enrolment failed half-way tries that again first
     phone.world.server.forget_backup(for_good=True)
     for process in phone.processes[1:]:
         phone.kill(process)
@@ -242,7 +245,12 @@ def erase_everything(phone: Phone) -> None:
         app._worker.start(background=False)
 
     phone.act("erase everything", erase)
-    if phone.act("look at the account", lambda app: app.account_id or "") == "":
+    account = None
+    for _ in range(LOOKS_MAX):  # the app may die, or the disk fail, while they look
+        account = phone.act("look at the account", lambda app: app.account_id or "")
+        if account is not None:
+            break
+    if account == "":
         member.asked_to_erase(member.records, Wish.ERASE)
         phone.former.append(member)
         phone.members[phone.slot] = phone.new_member(phone.slot)

@@ -6,16 +6,16 @@ equals the sum of its accepted records; nothing waits; phone and server say the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from greentrip.states import State
 from greentrip.testing.simulator.backend import ServerAccount, ServerTrip
+from greentrip.testing.simulator.report import SETTLED
 from greentrip.testing.simulator.told import Member, Record, Wish
 from greentrip.views import Stats, TripView
 
-SETTLED = frozenset({State.ACCEPTED, State.HELD, State.REJECTED})
-"""How a record may end that nobody erased: the server has it, and says why where it does not count."""
 COUNTS = State.ACCEPTED
 
 
@@ -45,6 +45,15 @@ def of_phone(shown: Shown, accounts: Mapping[str, ServerAccount]) -> list[str]:
     return found + _of_counts(shown)
 
 
+def ends_of(member: Member, trips: Mapping[str, TripView]) -> Counter[str]:
+    """How each record of a person on a phone ended: erased, or in the state that the phone shows."""
+    ends: Counter[str] = Counter()
+    for trip_id, record in member.records.items():
+        view = trips.get(trip_id)
+        ends["erased" if record.wish is Wish.ERASE else view.state.value if view else "lost"] += 1
+    return ends
+
+
 def _of_record(record: Record, view: TripView | None, trip: ServerTrip | None) -> str:
     """What is wrong about one record; empty when all is well."""
     if trip is not None and trip.line is not None and trip.line != record.line:
@@ -68,6 +77,8 @@ def _of_record(record: Record, view: TripView | None, trip: ServerTrip | None) -
         return f"is {view.state} on the phone and not at the server"
     if view.state not in SETTLED or view.state != trip.status:
         return f"is {view.state} on the phone and {trip.status} at the server"
+    if view.state is State.REJECTED and not view.rules:
+        return "was refused without a reason"
     if view.state is COUNTS and view.official_mg != trip.mg:
         return f"counts {view.official_mg} mg on the phone and {trip.mg} mg at the server"
     return ""

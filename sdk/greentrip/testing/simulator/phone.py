@@ -173,7 +173,7 @@ class Phone:
             if not member.doubts:
                 self.world.violate(f"{self.name} shows a trip that nobody made: {trip.id}")
             member.doubts -= 1
-            member.heard(trip.id, trip.record)
+            self.heard(trip.id, trip.record)
             self.note(f"found {trip.id}, which was recorded after all")
         member.doubts = 0
         for trip_id, record in member.records.items():
@@ -182,6 +182,11 @@ class Phone:
         for trip_id in member.answered & set(shown):
             if shown[trip_id].state is State.WITHDRAWN:
                 member.records[trip_id].wish = Wish.WITHDRAW
+
+    def heard(self, trip_id: str, line: bytes) -> None:
+        """The app says that there is this record."""
+        self.member.heard(trip_id, line)
+        self.world.tally.recorded += 1
 
     def shown(self) -> dict[str, TripView] | None:
         """The trips that the app shows, by id; None when the disk fails."""

@@ -59,6 +59,9 @@ class Profile:
     """Phones' clocks are off by minutes from the start, and drift."""
     everyday: bool = True
     """People only record, sync and let the app sleep; else they also erase, opt out, and share phones and accounts."""
+    gaps_h: tuple[int, ...] = ()
+    """When given, people do nothing but record a trip a step, with so many hours from one to the next, in turn, and the
+    app sends by itself alone."""
 
 
 HEALTHY = Profile("healthy")
@@ -88,4 +91,10 @@ HOSTILE = Profile(
 )
 """Everything fails, often at once."""
 
-PROFILES = {profile.name: profile for profile in (HEALTHY, LOSSY, HOSTILE)}
+COMMUTER = replace(HEALTHY, name="commuter", steps=2 * 56, phones_max=1, gaps_h=(9, 15))
+"""To work and home again for eight weeks, and nobody taps "sync"."""
+
+COMMUTER_LOSSY = replace(COMMUTER, name="commuter-lossy", network=LOSSY.network)
+"""The same, with three requests in ten lost."""
+
+PROFILES = {profile.name: profile for profile in (HEALTHY, LOSSY, HOSTILE, COMMUTER, COMMUTER_LOSSY)}

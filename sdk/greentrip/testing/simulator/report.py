@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from greentrip.states import State
+
 FAILURES_SHOWN_MAX = 10
+SETTLED = frozenset({State.ACCEPTED, State.HELD, State.REJECTED})
+"""How a record may end that nobody erased: the server has it, and says why where it does not count."""
 
 
 @dataclass
@@ -21,12 +25,10 @@ class Tally:
     """What the app was told instead of a result, by the name of the error."""
     habits: Counter[str] = field(default_factory=Counter)
     """What people did, by kind."""
-    states: Counter[str] = field(default_factory=Counter)
-    """How the records ended, by state."""
+    ends: Counter[str] = field(default_factory=Counter)
+    """How the records ended, each once: `erased`, or by the state that its phone shows. Adds up to `recorded`."""
     recorded: int = 0
-    """Trips that `finish()` returned with a record."""
-    settled: int = 0
-    """Records with a signed result in the end."""
+    """Trips with a record that `finish()` or `answer()` returned, or that were found after one that did not return."""
     requests: int = 0
     """Requests that phones made after enrolment, whatever came of them."""
     lines_sent: int = 0
@@ -46,6 +48,11 @@ class Tally:
     def all_faults(self) -> Counter[str]:
         """Injected faults of every kind."""
         return self.faults + Counter({f"network: {name}": count for name, count in self.network.items()})
+
+    @property
+    def settled(self) -> int:
+        """Records with a signed result in the end; not those that their person erased."""
+        return sum(self.ends[state] for state in SETTLED)
 
     @property
     def requests_each(self) -> float:
@@ -95,14 +102,16 @@ class Report:
 
     def to_json(self) -> dict[str, object]:
         """All of it as plain values."""
+        tally = self.tally
         return {
             "profile": self.profile,
             "seeds": self.seeds,
             "seconds": round(self.seconds, 1),
             "seeds_a_second": round(self.seeds / self.seconds, 2) if self.seconds else None,
-            **{name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self.tally).items()},
-            "requests_each": round(self.tally.requests_each, 3),
-            "sent_each": round(self.tally.sent_each, 3),
+            **{name: dict(value) if isinstance(value, Counter) else value for name, value in vars(tally).items()},
+            "settled": tally.settled,
+            "requests_each": round(tally.requests_each, 3),
+            "sent_each": round(tally.sent_each, 3),
             "failures": [{"seed": failed.seed, "violations": failed.violations} for failed in self.failures],
         }
 
@@ -112,11 +121,10 @@ class Report:
         told = [
             f"profile {self.profile}: {self.seeds} seeds, {tally.days:.0f} virtual days, {self.seconds:.0f} s"
             f" ({self.seeds / max(self.seconds, 0.001):.1f} seeds a second)",
-            f"records: {tally.recorded} recorded, {tally.settled} settled",
+            f"records: {tally.recorded} recorded = {_sum(tally.ends)}; {tally.settled} settled",
             f"requests: {tally.requests}, {tally.requests_each:.3f} for each settled record;"
             f" each was sent {tally.sent_each:.3f} times",
             *_counted("people did", tally.habits),
-            *_counted("records ended", tally.states),
             *_counted("faults injected", tally.all_faults),
             *_counted("errors told to the app", tally.errors),
         ]
@@ -131,6 +139,10 @@ class Report:
             *([f"and {more} more"] if more > 0 else []),
             f"{len(self.failures)} of {self.seeds} seeds FAILED",
         ]
+
+
+def _sum(ends: Counter[str]) -> str:
+    return " + ".join(f"{count} {end}" for end, count in sorted(ends.items())) or "0"
 
 
 def _counted(title: str, counts: Counter[str]) -> list[str]:

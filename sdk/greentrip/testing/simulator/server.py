@@ -19,6 +19,8 @@ KILL_STEPS_MAX = 60
 SHED_RETRY_AFTER_S = (5, 30)
 STOLEN = 0.3
 """How often a key is changed because it was stolen."""
+ROTATED = 0.5
+"""How often the operator rotates the key after a restore, as they are told to: phones then compare at once."""
 RESTORED_AFTER_S_MIN = 3600.0
 """A backup is at least so old when somebody needs it."""
 
@@ -42,6 +44,7 @@ class Server(httpx.BaseTransport):
         self._sheds_until_s = 0.0
         self._backup_at_s: float | None = None
         self._keeps_backups = True
+        self.was_restored = False
         self._steps_left: int | None = None
         """Until a planned kill; only within a request."""
         backend.interrupt = self._interrupt
@@ -141,6 +144,10 @@ class Server(httpx.BaseTransport):
             return
         self._die("server: restored from a backup")
         self.backend.restore()
+        self.was_restored = True
+        if self._dice.random() < ROTATED:
+            self.backend.rotate_keys(stolen=False)
+            self._count("server: its key was changed")
 
     def _die(self, how: str) -> None:
         self.backend.kill()

@@ -4,6 +4,7 @@ must drain."""
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from greentrip.testing.flaky_disk import DiskFaults
 from greentrip.testing.simulator import misfortunes
 from greentrip.testing.simulator.backend import Backend
 from greentrip.testing.simulator.clock import WorldClock
-from greentrip.testing.simulator.habits import HABITS, change_account, enrol, opt_in
-from greentrip.testing.simulator.oracle import Shown, of_accounts, of_former, of_phone
+from greentrip.testing.simulator.habits import HABITS, change_account, enrol, opt_in, record
+from greentrip.testing.simulator.oracle import Shown, ends_of, of_accounts, of_former, of_phone
 from greentrip.testing.simulator.phone import Phone
 from greentrip.testing.simulator.profiles import PhoneFaults, Profile
 from greentrip.testing.simulator.report import SeedResult, Tally
@@ -23,10 +24,12 @@ from greentrip.testing.simulator.trace import Trace
 PAUSE_S_MAX = 6 * 3600.0
 """Between two things that people do, nothing happens for so long at most; mostly it is much less."""
 DRAIN_DAYS_MAX = 9.0
-"""The longest wait that is allowed is a day; a server that was set back is found out within a week."""
+"""The longest wait that is allowed is a day; what is held may be asked about a few times."""
+DRAIN_DAYS_MAX_AFTER_A_RESTORE = 30.0
+"""A server that was set back is found out within four weeks."""
 DRAIN_ROUNDS_MAX = 2_000
 DRAIN_REQUESTS_MAX = 100
-"""Beside one a record: what phones may ask within these days, daily about what is held and weekly for all."""
+"""Beside one a record: what phones may ask within these days, daily about what is held and once for all."""
 SHARED_ACCOUNT = 0.3
 """How often a phone joins the account of the one before it."""
 BACKUP = 0.1
@@ -48,6 +51,8 @@ class World:
         self.disk_faults: DiskFaults = profile.disk
         self.phone_faults: PhoneFaults = profile.phone
         self._violations: list[str] = []
+        self._ends: dict[tuple[str, int], Counter[str]] = {}
+        """How the records ended, by phone and slot: each is judged again when another one was in use meanwhile."""
         self._maintained_day = 0
         backend.begin(self.clock)
         server_dice = random.Random(f"{seed}/server")
@@ -56,8 +61,11 @@ class World:
 
     def run(self) -> SeedResult:
         """Live through it. What was wrong at the end is in `violations`."""
-        for _ in range(self.profile.steps):
-            self._step()
+        for step in range(self.profile.steps):
+            if gaps := self.profile.gaps_h:
+                self._commute(3600.0 * gaps[step % len(gaps)])
+            else:
+                self._step()
         self._mend()
         found = self._settle_all()
         for phone in self.phones:
@@ -67,6 +75,8 @@ class World:
     def result(self, found: Sequence[str]) -> SeedResult:
         """What became of this world: what was `found` in the end, and what was seen on the way."""
         self.tally.days = self.clock.days
+        former = (ends_of(member, {}) for phone in self.phones for member in phone.former)
+        self.tally.ends = sum((*self._ends.values(), *former), Counter())
         violations = (*self._violations, *self.server.violations, *found)
         return SeedResult(self.seed, violations, self.tally, tuple(self.trace.lines), self.trace.digest)
 
@@ -109,6 +119,20 @@ class World:
         for one in self.phones:
             one.background()
 
+    def _commute(self, gap_s: float) -> None:
+        """Everybody records a trip; until the next one, apps act by their own plan."""
+        until_s = self.clock.at_s + gap_s
+        for phone in self.phones:
+            if phone.member.account is None:
+                enrol(phone)  # an app begins with it
+            record(phone)
+        while self.clock.at_s < until_s:
+            due_in_s = min(phone.due_in_s() for phone in self.phones)
+            self.clock.advance(max(1.0, min(due_in_s, until_s - self.clock.at_s)))
+            self._maintain()
+            for phone in self.phones:
+                phone.background()
+
     def _maintain(self) -> None:
         """Operators do their rounds once a day."""
         if int(self.clock.days) > self._maintained_day and self.server.is_up:
@@ -136,7 +160,6 @@ class World:
             found += self._judge()
         members = [*(one for phone in self.phones for one in (*phone.members.values(), *phone.former))]
         accounts = self.server.backend.accounts()
-        self.tally.settled = sum(len(account.trips) for account in accounts.values())
         found += of_accounts(members, accounts)
         for phone in self.phones:
             found += [wrong for member in phone.former for wrong in of_former(member, accounts)]
@@ -144,7 +167,8 @@ class World:
 
     def _drain(self) -> None:
         """Background passes alone, each when it is due, until nothing waits any more."""
-        until_s, requests = self.clock.at_s + DRAIN_DAYS_MAX * 86_400, self.tally.requests
+        days = DRAIN_DAYS_MAX_AFTER_A_RESTORE if self.server.was_restored else DRAIN_DAYS_MAX
+        until_s, requests = self.clock.at_s + days * 86_400, self.tally.requests
         for _ in range(DRAIN_ROUNDS_MAX):
             due_in_s = min(phone.due_in_s() for phone in self.phones)  # opens an app that is not running
             self.clock.advance(max(1.0, min(due_in_s, PAUSE_S_MAX)))
@@ -174,5 +198,5 @@ class World:
             found += phone.unproven(trips.values())
             if phone.act("look for an order", lambda app: app._store.erasure_orders()):
                 found.append(f"{phone.name} has no certificate of its erasure")
-            self.tally.states.update(trip.state.value for trip in trips.values())
+            self._ends[phone.name, phone.slot] = ends_of(phone.member, trips)
         return found
