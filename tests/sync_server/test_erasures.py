@@ -174,7 +174,7 @@ def test_another_persons_trip_stays(server: Served, device: Device):
 @pytest.mark.parametrize(
     "body",
     [{}, {"trips": []}, {"trips": ["x"]}, {"trips": [str(uuid4())] * 501}, {"trips": None}, {"trips": [], "more": 1}],
-    ids=str,
+    ids=["nothing", "none", "no id", "too many", "null", "more"],
 )
 def test_what_is_no_list_of_ids_is_refused(device: Device, body: Json):
     answer = device.call("POST", "/v1/trip-erasures", json.dumps(body).encode(), "application/json")

@@ -155,7 +155,8 @@ class World:
             for phone in self.phones:
                 if turn and len(phone.members) > 1:
                     change_account(phone)
-                opt_in(phone)
+                if phone.act("look whether they opted out", lambda app: app.opted_out):
+                    opt_in(phone)  # only then: it makes the app send, and that is left to its plan
             self._drain()
             found += self._judge()
         members = [*(one for phone in self.phones for one in (*phone.members.values(), *phone.former))]
