@@ -18,7 +18,7 @@ from greentrip import fork, threads
 from greentrip.clock import Clock, SystemClock
 from greentrip.diagnose import Settings, diagnose
 from greentrip.distance.rail import Network
-from greentrip.errors import Closed, InvalidInput, NotEnrolled, StorageError, Suspended, TripRunning, Untrusted
+from greentrip.errors import Closed, InvalidInput, NotEnrolled, StorageError, Suspended, TripRunning, Unproven
 from greentrip.events import Erased, KeyListChanged, Observer, PersonOptedOut, StoreReplaced, Teller, TripErased
 from greentrip.http import Http, check_server
 from greentrip.membership import Membership
@@ -158,7 +158,7 @@ class GreenTrip(Recording):
             try:
                 return self._store.receipt_of(trip_id)
             except ValueError:
-                raise Untrusted("what this phone kept is damaged") from None
+                raise Unproven("what this phone kept is damaged", "本机保存的凭证已损坏") from None
 
     def receipts(self) -> list[str]:
         """The trips for which the server has signed, in the order in which they were recorded."""
@@ -427,7 +427,7 @@ class GreenTrip(Recording):
             found = self.receipt(trip_id)
             record = self._store.trip(trip_id).record if found else None
             if found is None or not record:  # bytes go 400 days after a trip was refused
-                raise Untrusted("there is no receipt for this trip")
+                raise Unproven("there is no receipt for this trip", "该次出行尚无凭证")
             return Bundle.of(record, *found, self._store.get("key_list"))
 
     def _recorded(self, trip: TripView) -> None:

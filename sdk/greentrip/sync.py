@@ -331,7 +331,12 @@ class Sender:
         return report
 
     def _state(self) -> RetryState:
-        return retry.state_from_json(self._store.get(_RETRY), self._now_ms())
+        """The plan. After the clock jumped back it is moved once and kept; else it would move on with the time."""
+        kept = self._store.get(_RETRY)
+        state = retry.state_from_json(kept, self._now_ms())
+        if kept and state.to_json() != kept:
+            self._store.put(_RETRY, state.to_json())
+        return state
 
     def _time_left_s(self, this: _Pass) -> float:
         return min(REQUEST_TIMEOUT_S, this.deadline - self._clock.monotonic())

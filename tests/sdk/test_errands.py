@@ -108,3 +108,19 @@ def test_an_erasure_that_was_not_told_is_not_done(
 def _enrol(phone: GreenTrip) -> None:
     phone.request_code("13800000000")
     phone.enrol("123456", {"location": "2026-03", "sync": "2026-03"})
+
+
+@pytest.mark.parametrize("jump_s", [-60.0, -HOUR_S, -10 * 365 * 24 * HOUR_S])
+def test_a_retry_that_was_planned_before_the_clock_jumped_back_comes(
+    enrolled: GreenTrip, server: FakeServer, clock: FakeClock, jump_s: float
+):
+    """Read again and again by a timer alone, without a trigger."""
+    ride(enrolled, clock)
+    server.plan(*[problem(503)] * 12)
+    enrolled.sync(timeout=600)
+    clock.wall += jump_s
+    for _ in range(200):
+        clock.tick(120)
+        assert enrolled._next_due_ms() is not None or not enrolled.stats().waiting
+        enrolled._worker.run_due()
+    assert enrolled.stats().waiting == 0
