@@ -253,9 +253,9 @@ def test_a_kept_receipt_proves_a_trip_without_a_network(
     open_phone: OpenPhone, enrolled: GreenTrip, clock: FakeClock, server: FakeServer
 ):
     trip = ride(enrolled, clock)
-    with refused(Untrusted, says="no receipt"):
+    with refused(Unproven, says="no receipt"):
         enrolled.verify_receipt(trip.id)
-    with refused(Untrusted, says="no receipt"):
+    with refused(Unproven, says="no receipt"):
         enrolled.verify_receipt("nobody")
     enrolled.sync()
     enrolled.close(timeout=0)
