@@ -100,6 +100,7 @@ class Sender:
         action = self._step(Asked(this.trigger))
         while True:
             if isinstance(action, Wait):
+                this.waited_for = action.stop, action.detail
                 if this.no_word and not self._is_due():
                     return Stop.WAIT, retry.NO_RESULT
                 if not self._slept(this, action.until_ms):
@@ -109,7 +110,8 @@ class Sender:
             if self._stopping():
                 return Stop.SUSPENDED, ""
             if this.requests and self._clock.monotonic() >= this.deadline and self._is_due():
-                return Stop.TIME, ""
+                # That nobody answered says more than that the time is up.
+                return this.waited_for or (Stop.TIME, "")
             following = self._next_call(this, cast("Send", action))
             if isinstance(following, Stop):
                 return following, retry.NO_RESULT if following is Stop.WAIT else ""
@@ -174,6 +176,7 @@ class Sender:
             if retry.classify(call.answer.status) is Verdict.READ:
                 count = self._settle(this, lease, batch, call)
                 this.no_word += len(batch) - count
+                this.waited_for = None
                 return self._step(Read(len(batch), count))
         except NotEnrolled:
             self._store.release(lease)
@@ -358,6 +361,8 @@ class _Pass:
         """Records that were sent and on which the answer had no word."""
         self.problem = ""
         """The kind of the last problem."""
+        self.waited_for: tuple[Stop, str] | None = None
+        """Why the last call has to be repeated; None when it was answered."""
         self.hurried = False
         self.failed_errand: Stop | None = None
         """Why an errand was put off: told when nothing worse is to be told."""

@@ -74,7 +74,7 @@ def test_no_event_has_room_for_a_place_or_a_secret():
     fields = {field.name for kind in typing.get_args(Event) for field in dataclasses.fields(kind)}
     assert fields == allowed
     assert {field.name for field in dataclasses.fields(SyncReport)} == {
-        "settled", "left", "stop", "detail", "requests", "asked",
+        "settled", "left", "stop", "detail", "requests", "asked", "set_aside",
     }  # fmt: skip
 
 
