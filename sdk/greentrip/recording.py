@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -45,7 +46,7 @@ from greentrip.under_way import Followed, decline_body, fix_request, follow, fol
 from greentrip.views import Sampling, TripView, sampling_of, view_of
 
 
-class Recording:
+class Recording(ABC):
     """The half of `GreenTrip` that records. It needs the store, the network of rails and the methodology, no server."""
 
     def __init__(
@@ -69,9 +70,9 @@ class Recording:
         self._alive = False
         self._followed: Followed | None = None
 
+    @abstractmethod
     def _ready(self) -> threading.RLock:
         """The lock of every call on the store; raises `Closed` where the object was closed."""
-        raise NotImplementedError
 
     def _recorded(self, trip: TripView) -> None:
         """A trip is on disk."""
